@@ -1,0 +1,54 @@
+import type { Algorithm, Digest } from '../oci/digest.ts'
+import type { ByteRange } from '../oci/range.ts'
+import type { Body } from '../oci/registry.ts'
+
+export type BlobInfo = {
+  digest: Digest
+  /** In bytes. */
+  size: number
+  /** When the blob was last used, in milliseconds since the epoch. */
+  usedAt: number
+}
+
+/** Bytes by digest. Knows nothing of repositories, tags or HTTP. Safe for any number of callers at once. */
+export interface BlobStore {
+  stat(digest: Digest): Promise<BlobInfo | undefined>
+  /** One call, so that no eviction can come between a look and the opening. What is not a plain file is not there. */
+  open(digest: Digest): Promise<OpenBlob | undefined>
+  /** Throws what the file system throws. */
+  create(algorithm: Algorithm): Promise<BlobWriter>
+  /** Those who have the blob open keep reading. Resolves to whether it was there. */
+  delete(digest: Digest): Promise<boolean>
+  list(): AsyncIterable<BlobInfo>
+}
+
+/** A blob held open by one owner, who disposes it. */
+export interface OpenBlob extends AsyncDisposable {
+  /** In bytes, of the file as opened. */
+  readonly size: number
+  /**
+   * A body over the whole blob or a range of it. Ends in an error where the file turns out shorter than `size`. It
+   * reads from this handle: disposing the body disposes the blob.
+   */
+  body(range?: ByteRange): Body
+}
+
+/** A blob in the making, invisible until `commit`. Disposing one that was not committed abandons its bytes. */
+export interface BlobWriter extends AsyncDisposable {
+  /** Bytes on disk so far. */
+  readonly written: number
+  /** Appends. One call at a time; the chunk must not change until the promise resolves. */
+  write(chunk: Uint8Array): Promise<void>
+  /**
+   * Reads `range` into `target` and resolves to the bytes read, fewer only where fewer are written. May be called
+   * while writing goes on, and after `commit` until disposal.
+   */
+  read(target: Uint8Array, position: number): Promise<number>
+  /** The digest of what was written. No writes after it. */
+  digest(): Digest
+  /**
+   * Publishes the blob whole and durably, or throws and publishes nothing. Throws `corrupt` where what was written is
+   * not what is expected.
+   */
+  commit(expected: { digest: Digest; size?: number }): Promise<BlobInfo>
+}

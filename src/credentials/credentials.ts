@@ -1,0 +1,13 @@
+/** What proves to an upstream who we are. */
+export type Credential = { username: string; password: string }
+
+/** Where the credential of one rule comes from. Safe for any number of callers at once. */
+export interface Credentials {
+  /**
+   * The credential to use now; `undefined` means anonymous. Sources that cost a request or a read keep what they got
+   * for minutes. Throws `unavailable` where the source cannot be reached or read, with a message free of secrets.
+   */
+  get(): Promise<Credential | undefined>
+  /** Upstream refused this credential: the next `get` asks the source anew. */
+  reject(credential: Credential): void
+}

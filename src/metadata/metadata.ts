@@ -1,0 +1,59 @@
+import type { Digest } from '../oci/digest.ts'
+import type { Referrer } from '../oci/registry.ts'
+
+/** Keys after `after` that start with `prefix`, at most `limit` of them. */
+export type KeyRange = { prefix?: string; after?: string; limit?: number }
+
+/** Values by key, in the byte order of keys. Values are plain JSON; each write is atomic and durable on its own. */
+export interface Collection<T> {
+  get(key: string): Promise<T | undefined>
+  set(key: string, value: T): Promise<void>
+  /** Sets only where nothing is; resolves to whether it did. Atomic between processes. */
+  create(key: string, value: T): Promise<boolean>
+  /** Resolves to whether it was there. */
+  delete(key: string): Promise<boolean>
+  /** A snapshot of no promised instant: entries written meanwhile may or may not appear. */
+  entries(range?: KeyRange): AsyncIterable<[key: string, value: T]>
+}
+
+/** A repository that holds something, by its name as clients of ours spell it. */
+export type RepositoryRecord = { createdAt: number }
+
+/** A digest that a repository is known to hold: upstream gave it to us under that repository's name. */
+export type Link = {
+  /** In bytes; what is on disk must have it. */
+  size: number
+  /** Present for manifests, as upstream stated it. */
+  mediaType?: string
+  /** The upstream that vouched for it, as an origin. */
+  upstream: string
+  linkedAt: number
+}
+
+/** Where a tag pointed when its upstream was last asked. Its manifest is stored. */
+export type Tag = {
+  digest: Digest
+  upstream: string
+  /** When upstream last confirmed it, in milliseconds since the epoch. */
+  checkedAt: number
+  /** When it came to point to this digest. */
+  movedAt: number
+}
+
+export type ReferrersRecord = { referrers: Referrer[]; upstream: string; checkedAt: number }
+
+/** Facts about repositories. A fact that is lost makes Cistern slower, never wrong. Its owner disposes it. */
+export interface Metadata extends AsyncDisposable {
+  /** By repository. */
+  readonly repositories: Collection<RepositoryRecord>
+  /** By `linkKey`. */
+  readonly links: Collection<Link>
+  /** By `tagKey`. */
+  readonly tags: Collection<Tag>
+  /** By `linkKey` of the subject. */
+  readonly referrers: Collection<ReferrersRecord>
+}
+
+export const linkKey = (repository: string, digest: Digest): string => `${repository}@${digest}`
+
+export const tagKey = (repository: string, tag: string): string => `${repository}:${tag}`

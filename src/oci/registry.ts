@@ -1,0 +1,98 @@
+import type { Digest } from './digest.ts'
+import type { Kind } from './errors.ts'
+import type { ByteRange, RangeSpec } from './range.ts'
+import type { Reference } from './reference.ts'
+
+/** https://github.com/opencontainers/image-spec/blob/v1.1.1/descriptor.md */
+export type Descriptor = { mediaType: string; digest: Digest; size: number }
+
+/** An entry of a referrers list: a descriptor with what the specification has registries copy from the manifest. */
+export type Referrer = Descriptor & { artifactType?: string; annotations?: Record<string, string> }
+
+/** How an answer came about; absent where no cache took part. */
+export type Outcome = {
+  /**
+   * `hit`: no upstream was asked. `revalidated`: upstream confirmed what was stored. `stale`: upstream could not
+   * confirm it. `miss`: fetched for this request. `collapsed`: joined another request's fetch.
+   */
+  cache: 'hit' | 'revalidated' | 'stale' | 'miss' | 'collapsed'
+  /** Why a stale answer is stale. */
+  reason?: Kind
+  /** How long the answer stays fresh, in milliseconds; negative once it is stale. */
+  ttlMs?: number
+}
+
+export type Resolved = {
+  descriptor: Descriptor
+  /** The manifest itself, where it had to be read to know its digest. */
+  bytes?: Uint8Array
+  outcome?: Outcome
+}
+
+/** A manifest as received, byte for byte. */
+export type Manifest = { descriptor: Descriptor; bytes: Uint8Array; outcome?: Outcome }
+
+/**
+ * Where a body goes. The buffer belongs to the body again once the promise resolves: a sink that keeps bytes copies
+ * them. A sink that rejects ends the transfer.
+ */
+export interface Sink {
+  write(chunk: Uint8Array): Promise<void> | void
+}
+
+/** Bytes that can be sent once. Its owner disposes it, sent or not. */
+export interface Body extends AsyncDisposable {
+  /**
+   * Sends all bytes in order. Resolves once the sink took the last one; rejects on the sink's error, on the abort of
+   * `signal` (with its reason), and where the source cannot deliver the whole: then what was sent is a true prefix.
+   * At most once.
+   */
+  sendTo(sink: Sink, signal?: AbortSignal): Promise<void>
+}
+
+export type BlobRead = {
+  /** Of the whole blob, whatever the range. */
+  descriptor: Descriptor
+  /** What `body` holds of it; absent for the whole. */
+  range?: ByteRange
+  body: Body
+  outcome?: Outcome
+}
+
+/** What a caller says about itself. */
+export type Pull = {
+  /** Ends the wait of this caller; work shared with others goes on. */
+  signal?: AbortSignal
+  /** Stands in log lines of faults that this pull meets. */
+  requestId?: string
+  /** Called before an upstream is asked about something that is not cached. Throws `throttled` to refuse. */
+  admit?: () => void
+}
+
+/** A page of a lexically ordered list: at most `n` entries after `last`. */
+export type Page = { n?: number; last?: string }
+
+export type TagPage = { tags: string[]; more: boolean; outcome?: Outcome }
+
+export type ReferrerList = { referrers: Referrer[]; outcome?: Outcome }
+
+/**
+ * Anything images can be pulled from: a cache, an upstream, a local repository. Methods may be called at once from
+ * anywhere. All throw `RegistryError`: `unknown` for what is not there, `denied` where the source refuses us,
+ * `throttled` with its delay, `unavailable` where the source cannot be reached or breaks, `corrupt` where it answers
+ * with something that is not what it should be.
+ */
+export interface Registry {
+  /** HEAD of a manifest; fetches no manifest unless its digest cannot be known otherwise. */
+  resolve(reference: Reference, pull?: Pull): Promise<Resolved>
+  /** A manifest whose bytes hash to the digest of its descriptor, and to the reference's where it has one. */
+  manifest(reference: Reference, pull?: Pull): Promise<Manifest>
+  /** HEAD of a blob; opens no body and starts no transfer. */
+  stat(repository: string, digest: Digest, pull?: Pull): Promise<Descriptor & { outcome?: Outcome }>
+  /** The caller owns the body. Throws `range` where the range cannot be served. */
+  blob(repository: string, digest: Digest, pull?: Pull & { range?: RangeSpec }): Promise<BlobRead>
+  /** Lexical order. */
+  tags(repository: string, page?: Page, pull?: Pull): Promise<TagPage>
+  /** All of them, unfiltered. Throws `unknown` where the source has no such list to offer. */
+  referrers(repository: string, subject: Digest, pull?: Pull): Promise<ReferrerList>
+}

@@ -1,0 +1,90 @@
+import { nameUnknown } from '../oci/errors.ts'
+
+/** Quirks an upstream is known for. `generic` is a registry that keeps to the specification. */
+export type Dialect = 'generic' | 'docker-hub' | 'ecr' | 'ecr-public' | 'gcr' | 'ghcr' | 'gitlab' | 'nvcr' | 'quay'
+
+/** Where a rule's credential comes from. Secrets themselves are resolved by `credentials/`, late and again. */
+export type CredentialSource =
+  | { username: string; password: string }
+  | { username: string; passwordFile: string }
+  | { secretArn: string }
+  | { dockerConfig: string }
+  | { ecr: { region?: string; registryId?: string } }
+
+/** How long tags that match `pattern` stay fresh, in milliseconds; `*` stands for any run of characters. */
+export type TagTtl = { pattern: string; ttlMs: number }
+
+/** Where one prefix leads. */
+export type Rule = {
+  /** Whole segments in front of the repository, or `ROOT` for names without a prefix. Identifies the rule. */
+  readonly prefix: string
+  readonly source: 'builtin' | 'file' | 'api'
+  /** An origin: scheme, host and, unless it is the scheme's own, port. */
+  readonly upstream: string
+  /** What stands in front of the repository upstream, or `ROOT` for nothing. */
+  readonly upstreamRepositoryPrefix: string
+  readonly credential?: CredentialSource
+  /** Origins besides the upstream's own that may ask for its credential. */
+  readonly realmHosts: readonly string[]
+  /** The only other origins that redirects may lead to; absent, any public one. */
+  readonly redirectHosts?: readonly string[]
+  readonly dialect: Dialect
+  /** The first match decides. */
+  readonly tagTtl: readonly TagTtl[]
+  readonly negativeTtlMs: number
+  /** What a cached tag becomes when upstream says it does not exist. */
+  readonly onUnknownTag: 'unknown' | 'keep'
+  /** Patterns over the upstream repository; `deny` wins, an empty `allow` allows all. */
+  readonly repositories: { readonly allow: readonly string[]; readonly deny: readonly string[] }
+  /** Certificates in PEM trusted for this upstream besides the system's. */
+  readonly ca?: string
+}
+
+/** The port is part of it: `https://host:5000`. */
+export const upstreamHost = (rule: Rule): string => new URL(rule.upstream).host
+
+/**
+ * The one spelling of a repository under its rule. Docker Hub keeps its official images in `library/`, which clients
+ * that do not know they talk to Docker Hub leave out.
+ */
+export function canonicalRepository(rule: Rule, rest: string): string {
+  const official = rule.dialect === 'docker-hub' && rule.upstreamRepositoryPrefix === 'ROOT' && !rest.includes('/')
+  return official ? `library/${rest}` : rest
+}
+
+/** The name by which clients of ours know a repository; `rest` is what follows the prefix. */
+export const localRepository = (rule: Rule, rest: string): string =>
+  within(rule.prefix, canonicalRepository(rule, rest))
+
+/** The name by which upstream knows it. */
+export const upstreamRepository = (rule: Rule, rest: string): string =>
+  within(rule.upstreamRepositoryPrefix, canonicalRepository(rule, rest))
+
+/** Throws `unknown` for a repository that the rule's patterns keep out: nobody is told that it exists. */
+export function assertAllowed(rule: Rule, upstreamName: string): void {
+  const { allow, deny } = rule.repositories
+  const allowed = allow.length === 0 || allow.some((pattern) => matches(pattern, upstreamName))
+  if (!allowed || deny.some((pattern) => matches(pattern, upstreamName))) throw nameUnknown(upstreamName)
+}
+
+/** How long `tag` stays fresh under `rule`, in milliseconds. */
+export const tagTtlMs = (rule: Rule, tag: string): number =>
+  rule.tagTtl.find(({ pattern }) => matches(pattern, tag))?.ttlMs ?? 0
+
+/** Whether `text` is of the form of `pattern`, in which `*` stands for any run of characters. Linear in time. */
+export function matches(pattern: string, text: string): boolean {
+  const [head = '', ...rest] = pattern.split('*')
+  if (rest.length === 0) return text === pattern
+  const tail = rest.pop() ?? ''
+  if (!text.startsWith(head) || !text.endsWith(tail) || text.length < head.length + tail.length) return false
+  let from = head.length
+  const limit = text.length - tail.length
+  for (const part of rest) {
+    const found = text.indexOf(part, from)
+    if (found < 0 || found + part.length > limit) return false
+    from = found + part.length
+  }
+  return true
+}
+
+const within = (prefix: string, rest: string): string => (prefix === 'ROOT' ? rest : `${prefix}/${rest}`)

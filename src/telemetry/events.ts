@@ -1,0 +1,84 @@
+import { channel } from 'node:diagnostics_channel'
+import type { Digest } from '../oci/digest.ts'
+import type { Kind } from '../oci/errors.ts'
+import type { Outcome } from '../oci/registry.ts'
+
+/**
+ * Facts that the parts of Cistern announce. Publishing costs nothing where nobody listens; the log and the metrics
+ * listen. No field ever holds a secret, a query string or a header that a client or an upstream chose.
+ */
+export type Events = {
+  /** A client's request was answered, or its connection broke. */
+  'cistern:request': {
+    requestId: string
+    method: string
+    /** The route's name, never the path: it is a metric label. */
+    route: string
+    /** As the client may see it; absent where the path named nothing. */
+    repository?: string
+    reference?: string
+    upstream?: string
+    status: number
+    /** Body bytes sent. */
+    bytes: number
+    durationMs: number
+    outcome?: Outcome
+    /** The answer broke off after its headers. */
+    aborted: boolean
+    client: string
+    userAgent: string
+    error?: unknown
+  }
+  /** One request to an upstream, its token server or a redirect target ended. */
+  'cistern:upstream': {
+    /** The rule's upstream host: a metric label. */
+    upstream: string
+    kind: 'manifest' | 'blob' | 'tags' | 'referrers' | 'token' | 'ping'
+    method: string
+    /** Of the answer; 0 where there was none. */
+    status: number
+    durationMs: number
+    requestId?: string
+  }
+  /** Body bytes arrived from an upstream. */
+  'cistern:pulled': { upstream: string; kind: 'manifest' | 'blob'; bytes: number }
+  /** A transfer from an upstream into the store. */
+  'cistern:fill': {
+    phase: 'started' | 'joined' | 'resumed' | 'committed' | 'failed'
+    digest: Digest
+    upstream: string
+    bytes: number
+    requestId?: string
+    error?: unknown
+  }
+  /** Something is amiss that clients were shielded from, or that an operator should know. One log line each. */
+  'cistern:fault': {
+    /** The part that met it, as a metric label. */
+    where: 'upstream' | 'cache' | 'blobs' | 'metadata' | 'http' | 'credentials' | 'process'
+    kind: Kind
+    message: string
+    upstream?: string
+    repository?: string
+    reference?: string
+    requestId?: string
+    error?: unknown
+  }
+  /** What an upstream said of its rate limit, in requests per window. */
+  'cistern:ratelimit': { upstream: string; limit?: number; remaining?: number; source?: string }
+  'cistern:breaker': { upstream: string; state: 'closed' | 'open' | 'half-open' }
+}
+
+export type EventName = keyof Events
+
+export function publish<N extends EventName>(name: N, event: Events[N]): void {
+  const target = channel(name)
+  if (target.hasSubscribers) target.publish(event)
+}
+
+/** Returns the function that ends the subscription. A listener must not throw. */
+export function subscribe<N extends EventName>(name: N, listener: (event: Events[N]) => void): () => void {
+  const receive = (event: unknown) => listener(event as Events[N])
+  const target = channel(name)
+  target.subscribe(receive)
+  return () => target.unsubscribe(receive)
+}
