@@ -1,0 +1,86 @@
+import { randomBytes } from 'node:crypto'
+import { type Answer, failure, text } from './faulty-answer.ts'
+import type { Seen } from './faulty-fault.ts'
+
+export type TokenPolicy = {
+  /** Passwords by user. */
+  users?: Record<string, string>
+  /** Whether those without a credential get a token; by default yes, unless there are users. */
+  anonymous?: boolean
+  service?: string
+  /** What the token answer says; `null` leaves it out. In seconds. */
+  expiresIn?: number | null
+  /** The field of the token answer. */
+  field?: 'token' | 'access_token'
+  /** Where the challenge sends clients; by default to the upstream itself. */
+  realm?: string
+  /** The whole WWW-Authenticate header, or `null` for none. */
+  challenge?: string | null
+  /** The scope that the challenge names; by default the right one. */
+  challengeScope?: string
+}
+
+type Policy = { kind: 'open' } | { kind: 'basic'; header: string } | ({ kind: 'token' } & TokenPolicy)
+
+export const basic = (username: string, password: string): string =>
+  `Basic ${Buffer.from(`${username}:${password}`).toString('base64')}`
+
+/** Who may pull, the way registries decide it. */
+export class Gate {
+  #policy: Policy = { kind: 'open' }
+  readonly #tokens = new Map<string, string>()
+
+  open(): void {
+    this.#policy = { kind: 'open' }
+  }
+
+  requireBasic(username: string, password: string): void {
+    this.#policy = { kind: 'basic', header: basic(username, password) }
+  }
+
+  requireToken(policy: TokenPolicy): void {
+    this.#policy = { kind: 'token', ...policy }
+  }
+
+  revokeTokens(): void {
+    this.#tokens.clear()
+  }
+
+  /** Every token that is valid now. */
+  get tokens(): string[] {
+    return [...this.#tokens.keys()]
+  }
+
+  /** The refusal, or nothing where the request may pass. */
+  refuse(seen: Seen, origin: string): Answer | undefined {
+    const policy = this.#policy
+    if (policy.kind === 'open') return undefined
+    if (policy.kind === 'basic') {
+      if (seen.headers.authorization === policy.header) return undefined
+      return failure(401, 'UNAUTHORIZED', { 'www-authenticate': 'Basic realm="test"' })
+    }
+    const scope = seen.repository ? `repository:${seen.repository}:pull` : ''
+    const granted = this.#tokens.get(seen.headers.authorization?.replace(/^Bearer /, '') ?? '')
+    if (granted !== undefined && (scope === '' || granted === scope)) return undefined
+    if (policy.challenge === null && seen.kind !== 'ping') return failure(401, 'UNAUTHORIZED')
+    return failure(401, 'UNAUTHORIZED', { 'www-authenticate': policy.challenge ?? challengeOf(policy, origin, scope) })
+  }
+
+  issue(seen: Seen): Answer {
+    const policy = this.#policy
+    if (policy.kind !== 'token') return failure(404, 'NOT_FOUND')
+    const { users = {}, anonymous = !policy.users, field = 'token', expiresIn = 300 } = policy
+    const sent = seen.headers.authorization
+    const known = sent !== undefined && Object.entries(users).some(([name, password]) => basic(name, password) === sent)
+    if (!known && !(anonymous && sent === undefined)) return failure(401, 'UNAUTHORIZED')
+    const query = new URL(seen.url, 'http://token').searchParams
+    const token = `token-${randomBytes(12).toString('hex')}`
+    this.#tokens.set(token, query.get('scope') ?? '')
+    return text(200, JSON.stringify({ [field]: token, ...(expiresIn === null ? {} : { expires_in: expiresIn }) }))
+  }
+}
+
+function challengeOf(policy: TokenPolicy, origin: string, scope: string): string {
+  const { realm = `${origin}/token`, service = 'test-registry', challengeScope = scope } = policy
+  return `Bearer realm="${realm}",service="${service}"${challengeScope ? `,scope="${challengeScope}"` : ''}`
+}
