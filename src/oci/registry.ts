@@ -26,11 +26,11 @@ export type Resolved = {
   descriptor: Descriptor
   /** The manifest itself, where it had to be read to know its digest. */
   bytes?: Uint8Array
-  outcome?: Outcome
+  outcome?: Outcome | undefined
 }
 
 /** A manifest as received, byte for byte. */
-export type Manifest = { descriptor: Descriptor; bytes: Uint8Array; outcome?: Outcome }
+export type Manifest = { descriptor: Descriptor; bytes: Uint8Array; outcome?: Outcome | undefined }
 
 /**
  * Where a body goes. The buffer belongs to the body again once the promise resolves: a sink that keeps bytes copies
@@ -56,25 +56,25 @@ export type BlobRead = {
   /** What `body` holds of it; absent for the whole. */
   range?: ByteRange
   body: Body
-  outcome?: Outcome
+  outcome?: Outcome | undefined
 }
 
 /** What a caller says about itself. */
 export type Pull = {
   /** Ends the wait of this caller; work shared with others goes on. */
-  signal?: AbortSignal
+  signal?: AbortSignal | undefined
   /** Stands in log lines of faults that this pull meets. */
-  requestId?: string
+  requestId?: string | undefined
   /** Called before an upstream is asked about something that is not cached. Throws `throttled` to refuse. */
-  admit?: () => void
+  admit?: (() => void) | undefined
 }
 
 /** A page of a lexically ordered list: at most `n` entries after `last`. */
 export type Page = { n?: number; last?: string }
 
-export type TagPage = { tags: string[]; more: boolean; outcome?: Outcome }
+export type TagPage = { tags: string[]; more: boolean; outcome?: Outcome | undefined }
 
-export type ReferrerList = { referrers: Referrer[]; outcome?: Outcome }
+export type ReferrerList = { referrers: Referrer[]; outcome?: Outcome | undefined }
 
 /**
  * Anything images can be pulled from: a cache, an upstream, a local repository. Methods may be called at once from
@@ -88,9 +88,9 @@ export interface Registry {
   /** A manifest whose bytes hash to the digest of its descriptor, and to the reference's where it has one. */
   manifest(reference: Reference, pull?: Pull): Promise<Manifest>
   /** HEAD of a blob; opens no body and starts no transfer. */
-  stat(repository: string, digest: Digest, pull?: Pull): Promise<Descriptor & { outcome?: Outcome }>
+  stat(repository: string, digest: Digest, pull?: Pull): Promise<Descriptor & { outcome?: Outcome | undefined }>
   /** The caller owns the body. Throws `range` where the range cannot be served. */
-  blob(repository: string, digest: Digest, pull?: Pull & { range?: RangeSpec }): Promise<BlobRead>
+  blob(repository: string, digest: Digest, pull?: Pull & { range?: RangeSpec | undefined }): Promise<BlobRead>
   /** Lexical order. */
   tags(repository: string, page?: Page, pull?: Pull): Promise<TagPage>
   /** All of them, unfiltered. Throws `unknown` where the source has no such list to offer. */

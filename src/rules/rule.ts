@@ -60,6 +60,10 @@ export const localRepository = (rule: Rule, rest: string): string =>
 export const upstreamRepository = (rule: Rule, rest: string): string =>
   within(rule.upstreamRepositoryPrefix, canonicalRepository(rule, rest))
 
+/** The upstream name of a repository that `localRepository` named. */
+export const upstreamNameOf = (rule: Rule, local: string): string =>
+  within(rule.upstreamRepositoryPrefix, rule.prefix === 'ROOT' ? local : local.slice(rule.prefix.length + 1))
+
 /** Throws `unknown` for a repository that the rule's patterns keep out: nobody is told that it exists. */
 export function assertAllowed(rule: Rule, upstreamName: string): void {
   const { allow, deny } = rule.repositories

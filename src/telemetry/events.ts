@@ -38,7 +38,7 @@ export type Events = {
     /** Of the answer; 0 where there was none. */
     status: number
     durationMs: number
-    requestId?: string
+    requestId?: string | undefined
   }
   /** Body bytes arrived from an upstream. */
   'cistern:pulled': { upstream: string; kind: 'manifest' | 'blob'; bytes: number }
@@ -48,7 +48,7 @@ export type Events = {
     digest: Digest
     upstream: string
     bytes: number
-    requestId?: string
+    requestId?: string | undefined
     error?: unknown
   }
   /** Something is amiss that clients were shielded from, or that an operator should know. One log line each. */
@@ -60,7 +60,7 @@ export type Events = {
     upstream?: string
     repository?: string
     reference?: string
-    requestId?: string
+    requestId?: string | undefined
     error?: unknown
   }
   /** What an upstream said of its rate limit, in requests per window. */

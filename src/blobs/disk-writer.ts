@@ -1,0 +1,77 @@
+import { type FileHandle, rm } from 'node:fs/promises'
+import { setImmediate as nextTurn } from 'node:timers/promises'
+import { type Algorithm, type Digest, Digester } from '../oci/digest.ts'
+import { corrupt } from '../oci/errors.ts'
+import type { BlobInfo, BlobWriter } from './blob-store.ts'
+
+/** Hashing is the only long computation here; between slices the event loop serves others. */
+const hashSlice = 256 * 1024
+
+/** Writes a temporary file, hashes what it writes, and gives it its name only when all of it is right and on disk. */
+export class DiskWriter implements BlobWriter {
+  readonly #handle: FileHandle
+  readonly #temporary: string
+  readonly #digester: Digester
+  readonly #publish: (digest: Digest) => Promise<void>
+  #digest: Digest | undefined
+  #written = 0
+  #published = false
+
+  constructor(handle: FileHandle, temporary: string, algorithm: Algorithm, publish: (digest: Digest) => Promise<void>) {
+    this.#handle = handle
+    this.#temporary = temporary
+    this.#digester = new Digester(algorithm)
+    this.#publish = publish
+  }
+
+  get written(): number {
+    return this.#written
+  }
+
+  async write(chunk: Uint8Array): Promise<void> {
+    const [, stored] = await Promise.allSettled([this.#hash(chunk), this.#append(chunk)])
+    if (stored.status === 'rejected') throw stored.reason
+  }
+
+  async read(target: Uint8Array, position: number): Promise<number> {
+    const length = Math.min(target.length, this.#written - position)
+    const { bytesRead } = await this.#handle.read(target, 0, length, position)
+    return bytesRead
+  }
+
+  digest(): Digest {
+    this.#digest ??= this.#digester.finish()
+    return this.#digest
+  }
+
+  async commit(expected: { digest: Digest; size?: number }): Promise<BlobInfo> {
+    if (expected.size !== undefined && expected.size !== this.#written) {
+      throw corrupt(`expected ${expected.size} bytes, got ${this.#written}`)
+    }
+    if (expected.digest !== this.digest()) throw corrupt(`expected ${expected.digest}, got ${this.digest()}`)
+    await this.#handle.sync() // after EIO here the bytes are lost, whatever a second sync says: no retry
+    await this.#publish(expected.digest)
+    this.#published = true
+    return { digest: expected.digest, size: this.#written, usedAt: Date.now() }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#handle.close()
+    if (!this.#published) await rm(this.#temporary, { force: true })
+  }
+
+  async #append(chunk: Uint8Array): Promise<void> {
+    for (let done = 0; done < chunk.length; ) {
+      const { bytesWritten } = await this.#handle.write(chunk, done, chunk.length - done, this.#written)
+      done += bytesWritten
+      this.#written += bytesWritten
+    }
+  }
+
+  async #hash(chunk: Uint8Array): Promise<void> {
+    for (let done = 0; done < chunk.length; done += hashSlice) {
+      if (done > 0) await nextTurn()
+      this.#digester.update(chunk.subarray(done, done + hashSlice))
+    }
+  }
+}

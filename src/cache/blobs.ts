@@ -1,0 +1,233 @@
+import { SingleFlight, untilAborted } from '../async/single-flight.ts'
+import type { Link } from '../metadata/metadata.ts'
+import type { Digest } from '../oci/digest.ts'
+import { blobUnknown, isKind } from '../oci/errors.ts'
+import { lengthOf, type RangeSpec, resolveRange } from '../oci/range.ts'
+import type { BlobRead, Descriptor, Outcome, Pull, Registry } from '../oci/registry.ts'
+import { publish } from '../telemetry/events.ts'
+import { batchSize, type Fill } from './fill.ts'
+import type { Flight } from './fills.ts'
+import type { Links } from './links.ts'
+import type { Negatives } from './negatives.ts'
+import { type Cache, contentKey, type Origin } from './origin.ts'
+
+type BlobPull = Pull & { range?: RangeSpec | undefined }
+
+/** A range this far ahead of the writer is not waited for, if it is short: it goes upstream by itself. */
+const farAhead = 64 * 1024 * 1024
+const shortRange = 4 * 1024 * 1024
+const maxDirectReads = 2
+
+/** The blobs of one origin's repositories: served from the store, or through a fill that puts them there. */
+export class CachedBlobs {
+  readonly #cache: Cache
+  readonly #origin: Origin
+  readonly #links: Links
+  readonly #negatives: Negatives
+  readonly #proofs = new SingleFlight<Link>()
+  readonly #directReads = new WeakMap<Fill, number>()
+
+  constructor(cache: Cache, origin: Origin, links: Links, negatives: Negatives) {
+    this.#cache = cache
+    this.#origin = origin
+    this.#links = links
+    this.#negatives = negatives
+  }
+
+  async stat(repository: string, digest: Digest, pull: Pull): Promise<Descriptor & { outcome: Outcome }> {
+    const link = await this.#links.get(repository, digest)
+    if (link && (await this.#cache.blobs.stat(digest))?.size === link.size) return described(digest, link, 'hit')
+    const registry = this.#registry(repository, digest)
+    this.#negatives.check(contentKey(repository, digest))
+    pull.admit?.()
+    try {
+      const { size } = await registry.stat(this.#origin.nameOf(repository), digest, pull)
+      return described(digest, { size }, 'miss')
+    } catch (error) {
+      this.#negatives.note(contentKey(repository, digest), error)
+      throw error
+    }
+  }
+
+  async open(repository: string, digest: Digest, pull: BlobPull): Promise<BlobRead> {
+    // A fill is looked for before the store: it is forgotten only after its blob and its link are there.
+    const flight = this.#cache.fills.find(digest)
+    const link = await this.#links.get(repository, digest)
+    const stored = link && (await this.#stored(digest, link, pull.range, 'hit'))
+    if (stored) return stored
+    if (flight) {
+      const joined = await this.#join(flight, repository, digest, link, pull)
+      if (joined) return joined
+    }
+    const registry = this.#registry(repository, digest)
+    this.#negatives.check(contentKey(repository, digest))
+    pull.admit?.()
+    if (!link && (await this.#cache.blobs.stat(digest))) {
+      const proof = await this.#prove(registry, repository, digest, pull)
+      const shared = await this.#stored(digest, proof, pull.range, 'revalidated')
+      if (shared) return shared
+    }
+    return this.#fetch(registry, repository, digest, pull)
+  }
+
+  /** Opens what is on disk; a file of another size than upstream stated is not the blob. */
+  async #stored(
+    digest: Digest,
+    link: { size: number },
+    range: RangeSpec | undefined,
+    cache: Outcome['cache'],
+  ): Promise<BlobRead | undefined> {
+    const blob = await this.#cache.blobs.open(digest)
+    if (!blob) return undefined
+    try {
+      if (blob.size === link.size) {
+        const resolved = range && resolveRange(range, blob.size)
+        const descriptor = { mediaType: octetStream, digest, size: blob.size }
+        const body = blob.body(resolved)
+        return { descriptor, body, outcome: { cache }, ...(resolved && { range: resolved }) }
+      }
+      const message = `a stored blob has ${blob.size} bytes in place of ${link.size}`
+      publish('cistern:fault', { where: 'blobs', kind: 'corrupt', message, reference: digest })
+    } catch (error) {
+      await blob[Symbol.asyncDispose]()
+      throw error
+    }
+    await blob[Symbol.asyncDispose]()
+    return undefined
+  }
+
+  /**
+   * Reads a running fill. A repository that is not known to hold the blob proves it first. `undefined` where the fill
+   * never opened and it was somebody else's question that failed.
+   */
+  async #join(
+    flight: Flight,
+    repository: string,
+    digest: Digest,
+    link: Link | undefined,
+    pull: BlobPull,
+  ): Promise<BlobRead | undefined> {
+    const own = flight.openedBy === repository
+    if (!own && !link) await this.#prove(this.#registry(repository, digest), repository, digest, pull)
+    try {
+      const fill = await untilAborted(flight.fill, pull.signal)
+      return (await this.#follow(fill, repository, pull, 'collapsed')) ?? (await this.open(repository, digest, pull))
+    } catch (error) {
+      if (own || pull.signal?.aborted || isKind(error, 'range')) throw error
+      return undefined
+    }
+  }
+
+  async #fetch(registry: Registry, repository: string, digest: Digest, pull: BlobPull): Promise<BlobRead> {
+    const running = this.#cache.fills.find(digest)
+    const flight = running ?? this.#start(registry, repository, digest, pull.requestId)
+    try {
+      const fill = await untilAborted(flight.fill, pull.signal)
+      const read = await this.#follow(fill, repository, pull, running ? 'collapsed' : 'miss')
+      return read ?? (await this.open(repository, digest, pull))
+    } catch (error) {
+      this.#negatives.note(contentKey(repository, digest), error)
+      throw error
+    }
+  }
+
+  /** Upstream is asked without the client's signal: the fill is not the client's. Its answer is the authorization. */
+  #start(registry: Registry, repository: string, digest: Digest, requestId: string | undefined): Flight {
+    return this.#cache.fills.start(digest, {
+      openedBy: repository,
+      upstream: this.#origin.upstream,
+      requestId,
+      open: (start) => {
+        const range = start > 0 ? { range: { start } } : {}
+        return registry.blob(this.#origin.nameOf(repository), digest, { requestId, ...range })
+      },
+      committed: async (size) => {
+        await this.#links.vouch(repository, digest, size)
+      },
+    })
+  }
+
+  /** `undefined` where the fill ended meanwhile and the store has the blob. */
+  async #follow(
+    fill: Fill,
+    repository: string,
+    pull: BlobPull,
+    cache: Outcome['cache'],
+  ): Promise<BlobRead | undefined> {
+    const { digest, size } = fill
+    const range = pull.range && resolveRange(pull.range, size)
+    if (range && range.start > fill.received + farAhead && lengthOf(range) <= shortRange) {
+      const direct = await this.#readAhead(fill, repository, digest, { ...pull, range })
+      if (direct) return direct
+    }
+    const body = fill.read(range ?? { start: 0, end: size - 1 })
+    if (!body) return undefined
+    try {
+      if (size <= batchSize) await untilAborted(fill.verified, pull.signal)
+    } catch (error) {
+      await body[Symbol.asyncDispose]()
+      throw error
+    }
+    const descriptor = { mediaType: octetStream, digest, size }
+    return { descriptor, body, outcome: { cache }, ...(range && { range }) }
+  }
+
+  /** A short range far ahead of the writer, straight from upstream; `undefined` where enough of them are under way. */
+  async #readAhead(fill: Fill, repository: string, digest: Digest, pull: BlobPull): Promise<BlobRead | undefined> {
+    const count = this.#directReads.get(fill) ?? 0
+    const registry = this.#origin.registry
+    if (!registry || count >= maxDirectReads) return undefined
+    this.#directReads.set(fill, count + 1)
+    const done = () => this.#directReads.set(fill, (this.#directReads.get(fill) ?? 1) - 1)
+    try {
+      const read = await registry.blob(this.#origin.nameOf(repository), digest, pull)
+      return { ...read, outcome: { cache: 'miss' }, body: onDispose(read.body, done) }
+    } catch (error) {
+      done()
+      throw error
+    }
+  }
+
+  /** Has upstream confirm, by one HEAD however many ask, that the repository holds the blob. */
+  async #prove(registry: Registry, repository: string, digest: Digest, pull: Pull): Promise<Link> {
+    const key = contentKey(repository, digest)
+    this.#negatives.check(key)
+    const { result } = this.#proofs.do(
+      key,
+      async () => {
+        const { size } = await registry.stat(this.#origin.nameOf(repository), digest, { requestId: pull.requestId })
+        return this.#links.vouch(repository, digest, size)
+      },
+      pull.signal,
+    )
+    return result.catch((error: unknown) => {
+      this.#negatives.note(key, error)
+      throw error
+    })
+  }
+
+  /** The upstream to ask, where one may be asked. */
+  #registry(repository: string, digest: Digest): Registry {
+    if (!this.#origin.registry) throw blobUnknown(repository, digest)
+    return this.#origin.registry
+  }
+}
+
+const octetStream = 'application/octet-stream'
+
+const described = (digest: Digest, { size }: { size: number }, cache: Outcome['cache']) => ({
+  mediaType: octetStream,
+  digest,
+  size,
+  outcome: { cache },
+})
+
+function onDispose(body: BlobRead['body'], done: () => void): BlobRead['body'] {
+  return {
+    sendTo: (sink, signal) => body.sendTo(sink, signal),
+    [Symbol.asyncDispose]: async () => {
+      done()
+      await body[Symbol.asyncDispose]()
+    },
+  }
+}

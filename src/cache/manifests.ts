@@ -1,0 +1,158 @@
+import { SingleFlight } from '../async/single-flight.ts'
+import type { Link } from '../metadata/metadata.ts'
+import { algorithmOf, type Digest, digestOf } from '../oci/digest.ts'
+import { manifestUnknown } from '../oci/errors.ts'
+import { type Reference, referenceText } from '../oci/reference.ts'
+import type { Descriptor, Manifest, Pull, Registry, Resolved } from '../oci/registry.ts'
+import { publish } from '../telemetry/events.ts'
+import type { Links } from './links.ts'
+import type { Negatives } from './negatives.ts'
+import { type Cache, contentKey, type Origin } from './origin.ts'
+
+/** The manifests of one origin's repositories, by digest: from memory, from the store, or from upstream. */
+export class CachedManifests {
+  readonly #cache: Cache
+  readonly #origin: Origin
+  readonly #links: Links
+  readonly #negatives: Negatives
+  readonly #flights = new SingleFlight<Manifest>()
+
+  constructor(cache: Cache, origin: Origin, links: Links, negatives: Negatives) {
+    this.#cache = cache
+    this.#origin = origin
+    this.#links = links
+    this.#negatives = negatives
+  }
+
+  /** What the repository holds of a manifest, without asking anybody. */
+  async describe(repository: string, digest: Digest): Promise<Descriptor | undefined> {
+    const link = await this.#links.get(repository, digest)
+    if (!link?.mediaType) return undefined
+    const size = this.#cache.memory.get(digest)?.length ?? (await this.#cache.blobs.stat(digest))?.size
+    return size === link.size ? { mediaType: link.mediaType, digest, size } : undefined
+  }
+
+  /** The same with its bytes, which are hashed when they come from disk. */
+  async held(repository: string, digest: Digest): Promise<Manifest | undefined> {
+    const link = await this.#links.get(repository, digest)
+    return link && this.#read(link, digest)
+  }
+
+  /** HEAD by digest; fetches nothing that upstream describes without. */
+  async resolve(repository: string, digest: Digest, pull: Pull): Promise<Resolved> {
+    const descriptor = await this.describe(repository, digest)
+    if (descriptor) return { descriptor, outcome: { cache: 'hit' } }
+    const registry = this.#registry({ repository, digest })
+    return this.#noting(contentKey(repository, digest), pull, async () => {
+      const asked = { repository: this.#origin.nameOf(repository), digest }
+      const resolved = await registry.resolve(asked, pull)
+      return { ...resolved, outcome: { cache: 'miss' } }
+    })
+  }
+
+  /** By digest: held, or asked of upstream. */
+  async get(repository: string, digest: Digest, pull: Pull): Promise<Manifest> {
+    const held = await this.held(repository, digest)
+    if (held) return { ...held, outcome: { cache: 'hit' } }
+    return (await this.#proven(repository, digest, pull)) ?? (await this.fetch({ repository, digest }, pull))
+  }
+
+  /** Asks upstream, once however many ask, and stores what it gives. */
+  async fetch(reference: Reference, pull: Pull): Promise<Manifest> {
+    const key = contentKey(reference.repository, referenceText(reference))
+    return this.#noting(key, pull, async () => {
+      const { joined, result } = this.#flights.do(key, () => this.#fetch(reference, pull.requestId), pull.signal)
+      return { ...(await result), outcome: { cache: joined ? 'collapsed' : 'miss' } }
+    })
+  }
+
+  /** Puts a manifest into the store, for its repository to show. Resolves to whether it is there now. */
+  async keep(repository: string, { descriptor, bytes }: Manifest): Promise<boolean> {
+    const { digest, mediaType } = descriptor
+    this.#cache.memory.set(digest, bytes)
+    try {
+      await using writer = await this.#cache.blobs.create(algorithmOf(digest))
+      await writer.write(bytes)
+      await writer.commit({ digest, size: bytes.length })
+    } catch (error) {
+      const message = 'a manifest could not be stored'
+      publish('cistern:fault', { where: 'blobs', kind: 'internal', message, repository, reference: digest, error })
+      return false
+    }
+    await this.#links.vouch(repository, digest, bytes.length, mediaType)
+    return true
+  }
+
+  async #fetch(reference: Reference, requestId: string | undefined): Promise<Manifest> {
+    const { repository } = reference
+    const registry = this.#registry(reference)
+    const manifest = await registry.manifest(
+      { ...reference, repository: this.#origin.nameOf(repository) },
+      { requestId },
+    )
+    await this.keep(repository, manifest)
+    return manifest
+  }
+
+  /** Bytes that another repository brought in are shown once upstream confirms, by HEAD, that this one has them. */
+  async #proven(repository: string, digest: Digest, pull: Pull): Promise<Manifest | undefined> {
+    if (!(await this.#cache.blobs.stat(digest))) return undefined
+    const registry = this.#registry({ repository, digest })
+    const key = contentKey(repository, digest)
+    const prove = async () => {
+      const asked = { repository: this.#origin.nameOf(repository), digest }
+      const { descriptor } = await registry.resolve(asked, { requestId: pull.requestId })
+      const link = await this.#links.vouch(repository, digest, descriptor.size, descriptor.mediaType)
+      const manifest = await this.#read(link, digest)
+      return manifest ?? this.#fetch({ repository, digest }, pull.requestId)
+    }
+    return this.#noting(key, pull, async () => {
+      const manifest = await this.#flights.do(`${key} proof`, prove, pull.signal).result
+      return { ...manifest, outcome: { cache: 'revalidated' } }
+    })
+  }
+
+  /** A question to upstream: not asked while the answer is known to be no, and not by a client that asks too much. */
+  async #noting<T>(key: string, pull: Pull, ask: () => Promise<T>): Promise<T> {
+    this.#negatives.check(key)
+    pull.admit?.()
+    try {
+      return await ask()
+    } catch (error) {
+      this.#negatives.note(key, error)
+      throw error
+    }
+  }
+
+  async #read(link: Link, digest: Digest): Promise<Manifest | undefined> {
+    if (!link.mediaType) return undefined
+    const bytes = this.#cache.memory.get(digest) ?? (await this.#load(digest, link.size))
+    if (bytes?.length !== link.size) return undefined
+    return { descriptor: { mediaType: link.mediaType, digest, size: link.size }, bytes }
+  }
+
+  async #load(digest: Digest, size: number): Promise<Uint8Array | undefined> {
+    await using blob = await this.#cache.blobs.open(digest)
+    if (blob?.size !== size) return undefined
+    const bytes = new Uint8Array(size)
+    let filled = 0
+    await blob.body().sendTo({
+      write: (chunk) => {
+        bytes.set(chunk, filled)
+        filled += chunk.length
+      },
+    })
+    if (digestOf(bytes, algorithmOf(digest)) !== digest) {
+      const message = 'a stored manifest has other bytes than its digest says'
+      publish('cistern:fault', { where: 'blobs', kind: 'corrupt', message, reference: digest })
+      return undefined
+    }
+    this.#cache.memory.set(digest, bytes)
+    return bytes
+  }
+
+  #registry(reference: Reference): Registry {
+    if (!this.#origin.registry) throw manifestUnknown(reference.repository, referenceText(reference))
+    return this.#origin.registry
+  }
+}

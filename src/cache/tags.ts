@@ -1,0 +1,210 @@
+import { LRUCache } from 'lru-cache'
+import { SingleFlight } from '../async/single-flight.ts'
+import { type Tag, tagKey } from '../metadata/metadata.ts'
+import type { Digest } from '../oci/digest.ts'
+import { isKind, manifestUnknown, type RegistryError } from '../oci/errors.ts'
+import type { Descriptor, Manifest, Outcome, Pull, Resolved } from '../oci/registry.ts'
+import { tagTtlMs } from '../rules/rule.ts'
+import { publish } from '../telemetry/events.ts'
+import { freshForMs, Pauses } from './freshness.ts'
+import type { CachedManifests } from './manifests.ts'
+import type { Negatives } from './negatives.ts'
+import { type Cache, contentKey, type Origin } from './origin.ts'
+
+/** Where a tag points, and when upstream last said so. */
+type Target = { descriptor: Descriptor; checkedAt: number }
+
+type Located = { descriptor: Descriptor; manifest?: Manifest | undefined; outcome: Outcome }
+
+type Question = { repository: string; tag: string; wanted: 'descriptor' | 'manifest'; pull: Pull }
+
+const maxRepositoriesSighted = 10_000
+const maxTagsSighted = 1_000
+
+/**
+ * The tags of one origin's repositories. A tag is served without a question while it is fresh; then upstream is asked
+ * once, however many ask us. It moves only after the manifest that it moves to is stored: until then the new target
+ * is a sighting, kept in memory, and the old one stays what the tag falls back to.
+ */
+export class CachedTags {
+  readonly #cache: Cache
+  readonly #origin: Origin
+  readonly #manifests: CachedManifests
+  readonly #negatives: Negatives
+  readonly #pauses: Pauses
+  readonly #checks = new SingleFlight<Located>()
+  readonly #sightings = new LRUCache<string, LRUCache<string, Target>>({ max: maxRepositoriesSighted })
+
+  constructor(cache: Cache, origin: Origin, manifests: CachedManifests, negatives: Negatives) {
+    this.#cache = cache
+    this.#origin = origin
+    this.#manifests = manifests
+    this.#negatives = negatives
+    this.#pauses = new Pauses(cache.retryPauseMs, cache.clock)
+  }
+
+  async resolve(repository: string, tag: string, pull: Pull): Promise<Resolved> {
+    const { descriptor, outcome } = await this.#locate({ repository, tag, wanted: 'descriptor', pull })
+    return { descriptor, outcome }
+  }
+
+  async manifest(repository: string, tag: string, pull: Pull): Promise<Manifest> {
+    const { manifest, outcome } = await this.#locate({ repository, tag, wanted: 'manifest', pull })
+    if (!manifest) throw manifestUnknown(repository, tag)
+    return { ...manifest, outcome }
+  }
+
+  /** The tags that can be served without upstream, in lexical order. */
+  async names(repository: string): Promise<string[]> {
+    const prefix = tagKey(repository, '')
+    const names: string[] = []
+    for await (const [key] of this.#cache.metadata.tags.entries({ prefix })) names.push(key.slice(prefix.length))
+    return names
+  }
+
+  /** A manifest came into the store: the tags sighted pointing to it move. */
+  async settle(repository: string, digest: Digest): Promise<void> {
+    for (const [tag, { descriptor, checkedAt }] of [...(this.#sightings.get(repository) ?? [])]) {
+      if (descriptor.digest === digest) await this.#move(repository, tag, digest, checkedAt)
+    }
+  }
+
+  async #locate(question: Question): Promise<Located> {
+    const { repository, tag, wanted, pull } = question
+    const stored = await this.#stored(repository, tag)
+    try {
+      const known = this.#sightings.get(repository)?.get(tag) ?? stored
+      const located = (known && this.#fresh(tag, known)) ?? (await this.#check(question, stored))
+      if (wanted === 'descriptor' || located.manifest) return located
+      return await this.#withManifest(located, repository, tag, pull)
+    } catch (error) {
+      if (!stored || !this.#mayServeStale(error)) throw error
+      const manifest = await this.#manifests.held(repository, stored.descriptor.digest)
+      const ttlMs = Math.min(-1, freshForMs(stored.checkedAt, this.#ttlMs(tag), this.#cache.clock()))
+      return { descriptor: stored.descriptor, manifest, outcome: { cache: 'stale', reason: error.kind, ttlMs } }
+    }
+  }
+
+  /** The tag as it stands in the metadata, where its manifest is in the store. */
+  async #stored(repository: string, tag: string): Promise<Target | undefined> {
+    const record = await this.#record(repository, tag)
+    const descriptor = record && (await this.#manifests.describe(repository, record.digest))
+    return descriptor && { descriptor, checkedAt: record.checkedAt }
+  }
+
+  #fresh(tag: string, { descriptor, checkedAt }: Target): Located | undefined {
+    if (!this.#origin.registry) return { descriptor, outcome: { cache: 'hit' } }
+    const ttlMs = freshForMs(checkedAt, this.#ttlMs(tag), this.#cache.clock())
+    return ttlMs > 0 ? { descriptor, outcome: { cache: 'hit', ttlMs } } : undefined
+  }
+
+  async #check(question: Question, stored: Target | undefined): Promise<Located> {
+    const { repository, tag, pull } = question
+    const key = contentKey(repository, tag)
+    if (stored) this.#pauses.check(key)
+    this.#negatives.check(key)
+    if (!stored) pull.admit?.()
+    const { joined, result } = this.#checks.do(key, () => this.#ask(key, question, stored), pull.signal)
+    const located = await result
+    const collapsed = joined && located.outcome.cache === 'miss'
+    return collapsed ? { ...located, outcome: { ...located.outcome, cache: 'collapsed' } } : located
+  }
+
+  /** Where nothing is stored and the manifest is wanted, one GET says all; else a HEAD says whether the tag moved. */
+  async #ask(key: string, { repository, tag, wanted, pull }: Question, stored: Target | undefined): Promise<Located> {
+    const { requestId } = pull
+    const checkedAt = this.#cache.clock()
+    try {
+      const registry = this.#origin.registry
+      if (!registry) throw manifestUnknown(repository, tag)
+      let found: Resolved & { manifest?: Manifest }
+      if (!stored && wanted === 'manifest') {
+        const manifest = await this.#manifests.fetch({ repository, tag }, { requestId })
+        found = { descriptor: manifest.descriptor, manifest }
+      } else {
+        const signal = stored && AbortSignal.timeout(this.#cache.revalidateMs)
+        found = await registry.resolve({ repository: this.#origin.nameOf(repository), tag }, { requestId, signal })
+        if (found.bytes) await this.#manifests.keep(repository, { descriptor: found.descriptor, bytes: found.bytes })
+      }
+      await this.#see(repository, tag, found.descriptor, checkedAt)
+      const same = stored?.descriptor.digest === found.descriptor.digest
+      return { ...found, outcome: { cache: same ? 'revalidated' : 'miss', ttlMs: this.#ttlMs(tag) } }
+    } catch (error) {
+      this.#negatives.note(key, error)
+      this.#pauses.note(key, error)
+      if (stored && this.#mayServeStale(error)) this.#tell(repository, tag, error, requestId)
+      throw error
+    }
+  }
+
+  /** The bytes of what a tag points to; where upstream moved it on meanwhile, of what it points to then. */
+  async #withManifest(located: Located, repository: string, tag: string, pull: Pull): Promise<Located> {
+    const { digest } = located.descriptor
+    const held = await this.#manifests.held(repository, digest)
+    if (held) return { ...located, manifest: held }
+    const checkedAt = this.#cache.clock()
+    const manifest = await this.#manifests.fetch({ repository, digest }, pull).catch((error: unknown) => {
+      if (!isKind(error, 'unknown')) throw error
+      return this.#manifests.fetch({ repository, tag }, pull)
+    })
+    if (manifest.descriptor.digest === digest) await this.settle(repository, digest)
+    else await this.#see(repository, tag, manifest.descriptor, checkedAt)
+    const cache = manifest.outcome?.cache ?? 'miss'
+    return { descriptor: manifest.descriptor, manifest, outcome: { ...located.outcome, cache } }
+  }
+
+  /** Takes note of where upstream says a tag points. */
+  async #see(repository: string, tag: string, descriptor: Descriptor, checkedAt: number): Promise<void> {
+    this.#pauses.end(contentKey(repository, tag))
+    if (await this.#manifests.describe(repository, descriptor.digest)) {
+      await this.#move(repository, tag, descriptor.digest, checkedAt)
+      return
+    }
+    const sightings = this.#sightings.get(repository) ?? new LRUCache<string, Target>({ max: maxTagsSighted })
+    sightings.set(tag, { descriptor, checkedAt })
+    this.#sightings.set(repository, sightings)
+  }
+
+  /** Points the tag to a manifest that is stored. */
+  async #move(repository: string, tag: string, digest: Digest, checkedAt: number): Promise<void> {
+    const before = await this.#record(repository, tag)
+    const movedAt = before?.digest === digest ? before.movedAt : checkedAt
+    await this.#cache.metadata.tags.set(tagKey(repository, tag), {
+      digest,
+      upstream: this.#origin.upstream,
+      checkedAt,
+      movedAt,
+    })
+    this.#sightings.get(repository)?.delete(tag)
+  }
+
+  /** A tag that another upstream vouched for counts for nothing: the rule has been pointed elsewhere since. */
+  async #record(repository: string, tag: string): Promise<Tag | undefined> {
+    const record = await this.#cache.metadata.tags.get(tagKey(repository, tag))
+    return !this.#origin.rule || record?.upstream === this.#origin.upstream ? record : undefined
+  }
+
+  #mayServeStale(error: unknown): error is RegistryError {
+    const kept = this.#origin.rule?.onUnknownTag === 'keep' && isKind(error, 'unknown')
+    return kept || isKind(error, 'unavailable', 'throttled')
+  }
+
+  #ttlMs(tag: string): number {
+    return this.#origin.rule ? tagTtlMs(this.#origin.rule, tag) : 0
+  }
+
+  #tell(repository: string, tag: string, error: RegistryError, requestId: string | undefined): void {
+    const message = 'a tag could not be checked and is served stale'
+    const { upstream } = this.#origin
+    publish('cistern:fault', {
+      where: 'upstream',
+      kind: error.kind,
+      message,
+      upstream,
+      repository,
+      reference: tag,
+      requestId,
+      error,
+    })
+  }
+}
