@@ -1,0 +1,71 @@
+import { Document, isMap } from 'yaml'
+import type { Config, ConfiguredRule } from '../config.ts'
+import type { TagTtl } from '../rules/rule.ts'
+import { formatAddress } from './address.ts'
+import { formatDuration, formatSize } from './units.ts'
+
+/** The effective configuration as one would write it, with `***` in the place of secrets. */
+export function printConfig(config: Config): string {
+  const { cache, timeouts } = config
+  const document = new Document({
+    listen: formatAddress(config.listen),
+    adminListen: formatAddress(config.adminListen),
+    publicUrl: config.publicUrl,
+    dataDir: config.dataDir,
+    defaultUpstream: config.defaultUpstream ?? 'none',
+    builtinRules: config.builtinRules,
+    offline: config.offline,
+    allowPrivateUpstreams: config.allowPrivateUpstreams,
+    throttledStatus: config.throttledStatus,
+    registry: config.registry,
+    auth: config.auth,
+    accessKeys: config.accessKeys,
+    cache: {
+      maxSize: formatSize(cache.maxSize),
+      minFree: 'percent' in cache.minFree ? `${cache.minFree.percent}%` : formatSize(cache.minFree.bytes),
+      manifestMemory: formatSize(cache.manifestMemory),
+    },
+    timeouts: {
+      connect: formatDuration(timeouts.connectMs),
+      headers: formatDuration(timeouts.headersMs),
+      idle: formatDuration(timeouts.idleMs),
+      revalidate: formatDuration(timeouts.revalidateMs),
+      writeStall: formatDuration(timeouts.writeStallMs),
+      drain: formatDuration(timeouts.drainMs),
+      retryPause: formatDuration(timeouts.retryPauseMs),
+    },
+    limits: config.limits,
+    log: config.log,
+    rules: [],
+  })
+  for (const rule of config.rules) document.addIn(['rules'], document.createNode(written(rule)))
+  config.rules.forEach((rule, index) => {
+    const node = document.getIn(['rules', index])
+    if (rule.source === 'builtin' && isMap(node)) node.commentBefore = ' built in'
+  })
+  return document.toString({ lineWidth: 120 })
+}
+
+function written(rule: ConfiguredRule): Record<string, unknown> {
+  const { credential } = rule
+  return {
+    prefix: rule.prefix,
+    upstream: rule.upstream,
+    upstreamRepositoryPrefix: rule.upstreamRepositoryPrefix,
+    ...(credential && { credential: 'password' in credential ? { ...credential, password: '***' } : credential }),
+    realmHosts: rule.realmHosts,
+    ...(rule.redirectHosts && { redirectHosts: rule.redirectHosts }),
+    dialect: rule.dialect,
+    tagTtl: writtenTagTtl(rule.tagTtl),
+    negativeTtl: formatDuration(rule.negativeTtlMs),
+    onUnknownTag: rule.onUnknownTag,
+    repositories: rule.repositories,
+    ...(rule.caFile && { ca: rule.caFile }),
+  }
+}
+
+function writtenTagTtl(ttls: readonly TagTtl[]): string | Map<string, string> {
+  const [only, ...others] = ttls
+  if (only?.pattern === '*' && others.length === 0) return formatDuration(only.ttlMs)
+  return new Map(ttls.map(({ pattern, ttlMs }) => [pattern, formatDuration(ttlMs)]))
+}
