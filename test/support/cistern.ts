@@ -1,0 +1,122 @@
+import { mkdtempDisposable, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { stringify } from 'yaml'
+import { root } from './paths.ts'
+import { Service } from './process.ts'
+
+export type RuleConfig = {
+  prefix: string
+  upstream: string
+  credential?: Record<string, string>
+  realmHosts?: string[]
+  tagTtl?: string
+  [key: string]: unknown
+}
+
+export type CisternOptions = {
+  rules: RuleConfig[]
+  /** Further keys of the configuration. */
+  config?: Record<string, unknown>
+  env?: NodeJS.ProcessEnv
+}
+
+type Addresses = { url: string; adminUrl: string }
+
+/** The product in a process of its own, with its data in a temporary directory that goes with it. */
+export class CisternProcess implements AsyncDisposable {
+  readonly directory: string
+  readonly #resources: AsyncDisposableStack
+  readonly #env: NodeJS.ProcessEnv
+  readonly #earlierLogs: string[] = []
+  #service: Service
+  #addresses: Addresses
+
+  private constructor(resources: AsyncDisposableStack, directory: string, env: NodeJS.ProcessEnv, running: Running) {
+    this.#resources = resources
+    this.directory = directory
+    this.#env = env
+    this.#service = running.service
+    this.#addresses = running.addresses
+  }
+
+  static async start(options: CisternOptions): Promise<CisternProcess> {
+    await using starting = new AsyncDisposableStack()
+    const { path } = starting.use(await mkdtempDisposable(join(tmpdir(), 'cistern-test-')))
+    const addresses = { listen: '127.0.0.1:0', adminListen: '127.0.0.1:0', dataDir: join(path, 'data') }
+    const config = { ...addresses, builtinRules: false, rules: options.rules, ...options.config }
+    await writeFile(configFile(path), stringify(config))
+    const env = { ...process.env, ...options.env }
+    const running = await serve(path, env)
+    return new CisternProcess(starting.move(), path, env, running)
+  }
+
+  /** Of the data plane. Another one after a restart. */
+  get url(): string {
+    return this.#addresses.url
+  }
+
+  get host(): string {
+    return new URL(this.url).host
+  }
+
+  get adminUrl(): string {
+    return this.#addresses.adminUrl
+  }
+
+  get dataDir(): string {
+    return join(this.directory, 'data')
+  }
+
+  get pid(): number | undefined {
+    return this.#service.pid
+  }
+
+  /** All log lines of all starts. */
+  get logs(): readonly string[] {
+    return [...this.#earlierLogs, ...this.#service.lines]
+  }
+
+  /** Resolves to the exit status. */
+  stop(): Promise<number | NodeJS.Signals> {
+    return this.#service.stop()
+  }
+
+  kill(): Promise<number | NodeJS.Signals> {
+    return this.#service.stop('SIGKILL')
+  }
+
+  /** Stops it where it still runs, and starts it again on the same data. */
+  async restart(): Promise<void> {
+    await this.stop()
+    this.#earlierLogs.push(...this.#service.lines)
+    const running = await serve(this.directory, this.#env)
+    this.#service = running.service
+    this.#addresses = running.addresses
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.stop()
+    await this.#resources.disposeAsync()
+  }
+}
+
+type Running = { service: Service; addresses: Addresses }
+
+async function serve(directory: string, env: NodeJS.ProcessEnv): Promise<Running> {
+  const args = [join(root, 'src', 'main.ts'), 'serve', '--config', configFile(directory)]
+  const service = new Service(process.execPath, args, { env, cwd: directory })
+  try {
+    return { service, addresses: await service.line(listeningLine) }
+  } catch (error) {
+    await service.stop('SIGKILL')
+    throw error
+  }
+}
+
+function listeningLine(line: string): Addresses | undefined {
+  if (!line.includes('"msg":"listening"')) return undefined
+  return JSON.parse(line) as Addresses
+}
+
+const configFile = (directory: string): string => join(directory, 'cistern.yaml')

@@ -1,0 +1,66 @@
+import { execFileSync } from 'node:child_process'
+import { accessSync, constants } from 'node:fs'
+import { delimiter, join } from 'node:path'
+import { cacheDirectory } from './paths.ts'
+
+/** Real programs that suites run. What is not here is skipped, or installed first where that is asked for. */
+export const debianPackages = [
+  { package: 'docker-registry', tools: ['docker-registry'], needs: 'upstreams of the client suites' },
+  { package: 'apache2-utils', tools: ['htpasswd'], needs: 'upstreams with basic authentication' },
+  { package: 'openssl', tools: ['openssl'], needs: 'upstreams with token authentication' },
+  { package: 'busybox-static', tools: ['busybox'], needs: 'an image made from a Debian package' },
+  { package: 'umoci', tools: ['umoci'], needs: 'an image made from a Debian package' },
+  { package: 'skopeo', tools: ['skopeo'], needs: 'client suites' },
+  { package: 'podman', tools: ['podman'], needs: 'client suites' },
+  { package: 'buildah', tools: ['buildah'], needs: 'client suites' },
+  { package: 'containerd', tools: ['containerd', 'ctr'], needs: 'client suites' },
+  { package: 'golang-go', tools: ['go'], needs: 'the conformance suite' },
+  { package: 'python3-venv', tools: ['python3'], needs: 'the stand-in for AWS Secrets Manager' },
+] as const
+
+/** Made under `.cache` by the set-up. */
+export const builtTools = {
+  conformance: join(cacheDirectory, 'conformance', 'conformance.test'),
+  olareg: join(cacheDirectory, 'conformance', 'olareg'),
+  moto_server: join(cacheDirectory, 'moto', 'bin', 'moto_server'),
+} as const
+
+export type Tool = (typeof debianPackages)[number]['tools'][number] | keyof typeof builtTools
+
+/** The first Go that builds the conformance suite's modules. */
+const oldestGo = [1, 21] as const
+
+/** Where `tool` is, or `undefined`. Daemons stand in directories that PATH may lack. */
+export function findTool(tool: Tool): string | undefined {
+  const candidates = Object.hasOwn(builtTools, tool)
+    ? [builtTools[tool as keyof typeof builtTools]]
+    : [...(process.env.PATH ?? '').split(delimiter), '/usr/sbin', '/sbin', '/usr/local/go/bin'].map((directory) =>
+        join(directory, tool),
+      )
+  const found = candidates.find(isExecutable)
+  return tool === 'go' && found && !isRecentGo(found) ? undefined : found
+}
+
+export const missingTools = (tools: readonly Tool[]): Tool[] => tools.filter((tool) => !findTool(tool))
+
+/** Throws where `tool` is missing. */
+export function requireTool(tool: Tool): string {
+  const found = findTool(tool)
+  if (!found) throw new Error(`${tool} is not installed`)
+  return found
+}
+
+function isExecutable(path: string): boolean {
+  try {
+    accessSync(path, constants.X_OK)
+    return true
+  } catch {
+    return false
+  }
+}
+
+function isRecentGo(path: string): boolean {
+  const version = /go(\d+)\.(\d+)/.exec(execFileSync(path, ['version'], { encoding: 'utf8' }))
+  const [major = 0, minor = 0] = version?.slice(1).map(Number) ?? []
+  return major > oldestGo[0] || (major === oldestGo[0] && minor >= oldestGo[1])
+}
