@@ -4,7 +4,7 @@ import type { Referrer } from '../oci/registry.ts'
 /** Keys after `after` that start with `prefix`, at most `limit` of them. */
 export type KeyRange = { prefix?: string; after?: string; limit?: number }
 
-/** Values by key, in the byte order of keys. Values are plain JSON; each write is atomic and durable on its own. */
+/** Values by key, in the byte order of keys. Values are plain JSON; each write is atomic and outlives the process. */
 export interface Collection<T> {
   get(key: string): Promise<T | undefined>
   set(key: string, value: T): Promise<void>

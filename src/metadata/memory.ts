@@ -1,0 +1,47 @@
+import type { Collection, KeyRange, Link, Metadata, ReferrersRecord, RepositoryRecord, Tag } from './metadata.ts'
+
+/** Facts that last as long as the process: for tests and demonstrations. */
+export class MemoryMetadata implements Metadata {
+  readonly repositories: Collection<RepositoryRecord> = new MemoryCollection()
+  readonly links: Collection<Link> = new MemoryCollection()
+  readonly tags: Collection<Tag> = new MemoryCollection()
+  readonly referrers: Collection<ReferrersRecord> = new MemoryCollection()
+
+  async [Symbol.asyncDispose](): Promise<void> {}
+}
+
+/** Keeps values as JSON, so that nobody holds what somebody else may change. */
+class MemoryCollection<T> implements Collection<T> {
+  readonly #values = new Map<string, string>()
+
+  async get(key: string): Promise<T | undefined> {
+    const json = this.#values.get(key)
+    return json === undefined ? undefined : JSON.parse(json)
+  }
+
+  async set(key: string, value: T): Promise<void> {
+    this.#values.set(key, JSON.stringify(value))
+  }
+
+  async create(key: string, value: T): Promise<boolean> {
+    if (this.#values.has(key)) return false
+    this.#values.set(key, JSON.stringify(value))
+    return true
+  }
+
+  async delete(key: string): Promise<boolean> {
+    return this.#values.delete(key)
+  }
+
+  async *entries({ prefix = '', after = '', limit = Infinity }: KeyRange = {}): AsyncIterable<[string, T]> {
+    const keys = [...this.#values.keys()].filter((key) => key.startsWith(prefix) && key > after).sort()
+    let given = 0
+    for (const key of keys) {
+      if (given >= limit) return
+      const value = await this.get(key)
+      if (value === undefined) continue
+      given++
+      yield [key, value]
+    }
+  }
+}

@@ -1,0 +1,108 @@
+import { publish } from '../telemetry/events.ts'
+import type { Collection, KeyRange, Link, Metadata, ReferrersRecord, RepositoryRecord, Tag } from './metadata.ts'
+import { SqliteFile } from './sqlite-file.ts'
+
+const tables = ['repositories', 'links', 'tags', 'referrers'] as const
+type Table = (typeof tables)[number]
+
+/** One table per collection, values as JSON. A value that cannot be read is forgotten, and that is announced. */
+export class SqliteMetadata implements Metadata {
+  readonly repositories: Collection<RepositoryRecord>
+  readonly links: Collection<Link>
+  readonly tags: Collection<Tag>
+  readonly referrers: Collection<ReferrersRecord>
+  readonly #file: SqliteFile
+
+  /** Throws where the file was written by a newer version, and what the file system throws. */
+  static open(path: string): SqliteMetadata {
+    return new SqliteMetadata(new SqliteFile(path, tables))
+  }
+
+  private constructor(file: SqliteFile) {
+    this.#file = file
+    this.repositories = new SqliteCollection(file, 'repositories')
+    this.links = new SqliteCollection(file, 'links')
+    this.tags = new SqliteCollection(file, 'tags')
+    this.referrers = new SqliteCollection(file, 'referrers')
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#file.close()
+  }
+}
+
+/** How many entries are read at a time. No statement stays open while the reader of entries does something else. */
+const chunkSize = 256
+
+/** Sorts after every key there is. */
+const end = '\u{10ffff}'
+
+type Row = { key: string; value: string }
+
+class SqliteCollection<T> implements Collection<T> {
+  readonly #file: SqliteFile
+  readonly #table: Table
+
+  constructor(file: SqliteFile, table: Table) {
+    this.#file = file
+    this.#table = table
+  }
+
+  async get(key: string): Promise<T | undefined> {
+    const row = this.#file.first(`SELECT key, value FROM ${this.#table} WHERE key = ?`, key) as Row | undefined
+    return row && this.#read(row)
+  }
+
+  async set(key: string, value: T): Promise<void> {
+    this.#file.run(`INSERT OR REPLACE INTO ${this.#table} (key, value) VALUES (?, ?)`, key, JSON.stringify(value))
+  }
+
+  async create(key: string, value: T): Promise<boolean> {
+    return this.#file.run(`INSERT OR IGNORE INTO ${this.#table} (key, value) VALUES (?, ?)`, key, JSON.stringify(value))
+  }
+
+  async delete(key: string): Promise<boolean> {
+    return this.#file.run(`DELETE FROM ${this.#table} WHERE key = ?`, key)
+  }
+
+  async *entries({ prefix = '', after = '', limit = Infinity }: KeyRange = {}): AsyncIterable<[string, T]> {
+    const select = `SELECT key, value FROM ${this.#table} WHERE`
+    const before = prefix === '' ? end : successor(prefix)
+    let operator = after >= prefix ? '>' : '>='
+    let from = after >= prefix ? after : prefix
+    let left = limit
+    while (left > 0) {
+      const rows = this.#file.all(
+        `${select} key ${operator} ? AND key < ? ORDER BY key LIMIT ?`,
+        from,
+        before,
+        chunkSize,
+      )
+      for (const row of rows as Row[]) {
+        const value = this.#read(row)
+        if (value === undefined) continue
+        yield [row.key, value]
+        if (--left === 0) return
+      }
+      const last = rows.at(-1) as Row | undefined
+      if (!last || rows.length < chunkSize) return
+      operator = '>'
+      from = last.key
+    }
+  }
+
+  #read({ key, value }: Row): T | undefined {
+    try {
+      return JSON.parse(value)
+    } catch (error) {
+      this.#file.run(`DELETE FROM ${this.#table} WHERE key = ?`, key)
+      const message = `an unreadable entry of ${this.#table} was forgotten`
+      publish('cistern:fault', { where: 'metadata', kind: 'corrupt', message, reference: key, error })
+      return undefined
+    }
+  }
+}
+
+/** The least key that sorts after all that start with `prefix`. Keys are ASCII. */
+const successor = (prefix: string): string =>
+  prefix.slice(0, -1) + String.fromCharCode(prefix.charCodeAt(prefix.length - 1) + 1)

@@ -1,0 +1,106 @@
+import { mkdtempSync, readdirSync, readFileSync, statSync, truncateSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
+import { expect, it } from 'vitest'
+import type { Link } from '../../src/metadata/metadata.ts'
+import { SqliteMetadata } from '../../src/metadata/sqlite.ts'
+import { type Events, subscribe } from '../../src/telemetry/events.ts'
+import { metadataContract } from '../contracts/metadata.ts'
+
+const folder = mkdtempSync(join(tmpdir(), 'cistern-metadata-'))
+let files = 0
+const path = () => join(mkdtempSync(join(folder, `${files++}-`)), 'metadata.db')
+const link: Link = { size: 1, upstream: 'https://r.example.com', linkedAt: 0 }
+
+metadataContract('SqliteMetadata', async () => SqliteMetadata.open(path()))
+
+async function withFaults(work: (faults: Events['cistern:fault'][]) => Promise<void>): Promise<void> {
+  const faults: Events['cistern:fault'][] = []
+  const unsubscribe = subscribe('cistern:fault', (fault) => faults.push(fault))
+  try {
+    await work(faults)
+  } finally {
+    unsubscribe()
+  }
+}
+
+it('remembers over a restart, readable for its owner alone', async () => {
+  const file = path()
+  {
+    await using metadata = SqliteMetadata.open(file)
+    await metadata.links.set('a', link)
+  }
+  await using metadata = SqliteMetadata.open(file)
+  expect(await metadata.links.get('a')).toEqual(link)
+  expect(statSync(file).mode & 0o777).toBe(0o600)
+})
+
+it('forgets a value that cannot be read, and says so once', () =>
+  withFaults(async (faults) => {
+    const file = path()
+    await using metadata = SqliteMetadata.open(file)
+    await metadata.links.set('b', link)
+    using other = new DatabaseSync(file)
+    other.exec(`INSERT INTO links VALUES ('a', '{"size":'), ('c', '')`)
+    const keys: string[] = []
+    for await (const [key] of metadata.links.entries()) keys.push(key)
+    expect(keys).toEqual(['b'])
+    expect(await metadata.links.get('a')).toBeUndefined()
+    expect(await metadata.links.create('a', link)).toBe(true)
+    expect(faults.map(({ where, kind }) => [where, kind])).toEqual([
+      ['metadata', 'corrupt'],
+      ['metadata', 'corrupt'],
+    ])
+  }))
+
+it.each([
+  ['garbage', (file: string) => writeFileSync(file, 'x'.repeat(20_000))],
+  ['a header alone', (file: string) => truncateSync(file, 100)],
+])('G99: metadata found corrupt at the start (%s) are set aside and begun afresh', (_, spoil) =>
+  withFaults(async (faults) => {
+    const file = path()
+    {
+      await using metadata = SqliteMetadata.open(file)
+      await metadata.links.set('a', link)
+    }
+    spoil(file)
+    const spoilt = readFileSync(file)
+    await using metadata = SqliteMetadata.open(file)
+    expect(await metadata.links.get('a')).toBeUndefined()
+    await metadata.links.set('a', link)
+    expect(await metadata.links.get('a')).toEqual(link)
+    expect(readFileSync(`${file}.corrupt-1`)).toEqual(spoilt)
+    expect(faults).toHaveLength(1)
+  }),
+)
+
+it('G99: metadata found corrupt later are set aside and begun afresh', () =>
+  withFaults(async (faults) => {
+    const file = path()
+    {
+      await using metadata = SqliteMetadata.open(file)
+      for (let n = 0; n < 2000; n++) await metadata.links.set(`key-${n}`, link)
+    }
+    const pageSize = 4096
+    const bytes = readFileSync(file)
+    bytes.fill(0xff, 5 * pageSize)
+    writeFileSync(file, bytes)
+    await using metadata = SqliteMetadata.open(file)
+    for (let n = 0; n < 2000; n++) await metadata.links.get(`key-${n}`)
+    expect(faults).toHaveLength(1)
+    await metadata.links.set('a', link)
+    expect(await metadata.links.get('a')).toEqual(link)
+    expect(readdirSync(join(file, '..'))).toContain('metadata.db.corrupt-1')
+  }))
+
+it('H114: metadata of a newer version are refused and left as they are', () => {
+  const file = path()
+  {
+    using newer = new DatabaseSync(file)
+    newer.exec('PRAGMA user_version = 2')
+  }
+  const before = readFileSync(file)
+  expect(() => SqliteMetadata.open(file)).toThrow(/newer version/)
+  expect(readFileSync(file)).toEqual(before)
+})
