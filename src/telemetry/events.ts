@@ -22,7 +22,7 @@ export type Events = {
     /** Body bytes sent. */
     bytes: number
     durationMs: number
-    outcome?: Outcome
+    outcome?: Outcome | undefined
     /** The answer broke off after its headers. */
     aborted: boolean
     client: string

@@ -1,0 +1,78 @@
+import { randomUUID } from 'node:crypto'
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { HttpBindings } from '@hono/node-server'
+import { addressOf } from '../access/client-limits.ts'
+import { type Events, publish } from '../telemetry/events.ts'
+import { type Principal, principalOf } from './auth.ts'
+
+/** What the parts that answer a request add to its log line. */
+type Facts = Pick<
+  Events['cistern:request'],
+  'route' | 'repository' | 'reference' | 'upstream' | 'outcome' | 'error' | 'bytes'
+>
+
+/** What hono hands to handlers. */
+export type HttpEnv = { Bindings: HttpBindings & { exchange: Exchange } }
+
+/** Said in the log of an answer that nobody was there to receive; what nginx says. */
+const clientClosedRequest = 499
+
+/** One request and its answer, until the answer was sent or its connection broke. */
+export class Exchange {
+  readonly requestId = randomUUID()
+  readonly incoming: IncomingMessage
+  readonly outgoing: ServerResponse
+  readonly client: string
+  readonly principal: Principal
+  readonly facts: Facts = { route: 'none', bytes: 0 }
+  readonly #gone = new AbortController()
+  readonly #startedAt = performance.now()
+
+  constructor(incoming: IncomingMessage, outgoing: ServerResponse) {
+    this.incoming = incoming
+    this.outgoing = outgoing
+    this.client = addressOf(incoming.socket.remoteAddress)
+    this.principal = principalOf(incoming)
+    outgoing.on('error', () => {}) // told by 'close' too
+    outgoing.once('close', () => {
+      if (!outgoing.writableFinished) this.#gone.abort(new Error('the connection closed'))
+    })
+  }
+
+  /** Aborted once the connection broke before the answer was complete. */
+  get signal(): AbortSignal {
+    return this.#gone.signal
+  }
+
+  get isHead(): boolean {
+    return this.incoming.method === 'HEAD'
+  }
+
+  header(name: string): string | undefined {
+    const value = this.incoming.headers[name]
+    return Array.isArray(value) ? value[0] : value
+  }
+
+  /** Breaks the connection: the only way to say that an answer whose headers are out went wrong. */
+  breakOff(error: unknown): void {
+    if (!this.signal.aborted) this.facts.error ??= error
+    this.outgoing.destroy()
+  }
+
+  /** Announces the exchange once it is over. */
+  publishWhenOver(): void {
+    const { incoming, outgoing } = this
+    outgoing.once('close', () =>
+      publish('cistern:request', {
+        ...this.facts,
+        requestId: this.requestId,
+        method: incoming.method ?? '',
+        status: outgoing.headersSent ? outgoing.statusCode : clientClosedRequest,
+        durationMs: performance.now() - this.#startedAt,
+        aborted: !outgoing.writableFinished,
+        client: this.client,
+        userAgent: (incoming.headers['user-agent'] ?? '').slice(0, 256),
+      }),
+    )
+  }
+}

@@ -1,0 +1,119 @@
+import { once } from 'node:events'
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import type { AddressInfo, Socket } from 'node:net'
+import type { Duplex } from 'node:stream'
+import { getRequestListener } from '@hono/node-server'
+import { RESPONSE_ALREADY_SENT } from '@hono/node-server/utils/response'
+import { nameInvalid } from '../oci/errors.ts'
+import type { App } from './app.ts'
+import { refuseMalformed } from './client-error.ts'
+import { Exchange } from './exchange.ts'
+import { rawPathFault } from './gate.ts'
+import { respondError } from './oci/errors.ts'
+
+export type ListenOptions = {
+  host: string
+  /** 0 for any that is free. */
+  port: number
+  /** How long a client may take nothing of what is sent to it. */
+  writeStallMs?: number
+  /** How long a client may take to send the head of a request. */
+  headersTimeoutMs?: number
+  /** How long a connection may idle between requests: longer than load balancers keep theirs. */
+  keepAliveTimeoutMs?: number
+  maxConnections?: number
+  /** Whether each request is announced. Probes are not worth a log line. */
+  announce?: boolean
+}
+
+/** A port that is served. */
+export type Listener = {
+  /** As bound, `http://host:port`. */
+  readonly url: string
+  readonly port: number
+  /** Takes no more connections, lets answers under way finish for `graceMs`, then breaks them off. */
+  close(graceMs: number): Promise<void>
+}
+
+const maxHeaderSize = 16 * 1024
+
+/** Serves `app`. Owns the HTTP server: what comes in is checked as it stood on the wire, before anything reads it. */
+export async function listen(app: App, options: ListenOptions): Promise<Listener> {
+  const { host, port, maxConnections = 10_000, headersTimeoutMs = 15_000, keepAliveTimeoutMs = 75_000 } = options
+  const server = createServer({
+    maxHeaderSize,
+    headersTimeout: headersTimeoutMs,
+    requestTimeout: 2 * headersTimeoutMs,
+    connectionsCheckingInterval: Math.min(5000, headersTimeoutMs),
+    keepAliveTimeout: keepAliveTimeoutMs,
+  })
+  server.maxConnections = maxConnections
+  const answering = new WeakMap<Duplex, number>()
+  const serve = requestHandler(app, options)
+  const handle = (incoming: IncomingMessage, outgoing: ServerResponse) => {
+    const { socket } = incoming
+    answering.set(socket, (answering.get(socket) ?? 0) + 1)
+    outgoing.once('close', () => {
+      answering.set(socket, (answering.get(socket) ?? 1) - 1)
+      if (!server.listening) setImmediate(() => server.closeIdleConnections())
+    })
+    if (!server.listening) outgoing.shouldKeepAlive = false
+    void serve(incoming, outgoing)
+  }
+  server.on('request', handle)
+  server.on('checkContinue', handle) // nobody is invited to send a body that will not be read
+  server.on('clientError', (error: NodeJS.ErrnoException, socket) =>
+    refuseMalformed(error, socket as Socket, (answering.get(socket) ?? 0) > 0),
+  )
+  server.listen(port, host)
+  await once(server, 'listening')
+  const { port: bound } = server.address() as AddressInfo
+  return {
+    url: `http://${host.includes(':') ? `[${host}]` : host}:${bound}`,
+    port: bound,
+    close: (graceMs) => drain(server, graceMs),
+  }
+}
+
+function requestHandler(app: App, { writeStallMs = 60_000, announce = true }: ListenOptions) {
+  const exchanges = new WeakMap<object, Exchange>()
+  const answer = getRequestListener(
+    async (request, env) => {
+      const exchange = exchanges.get(env.incoming)
+      try {
+        return await app.fetch(request, { ...env, exchange })
+      } catch (error) {
+        exchange?.breakOff(error)
+        return RESPONSE_ALREADY_SENT
+      }
+    },
+    { overrideGlobalObjects: false, autoCleanupIncoming: false, hostname: 'localhost' },
+  )
+  return async (incoming: IncomingMessage, outgoing: ServerResponse) => {
+    const exchange = new Exchange(incoming, outgoing)
+    exchanges.set(incoming, exchange)
+    if (announce) exchange.publishWhenOver()
+    outgoing.setHeader('Docker-Distribution-Api-Version', 'registry/2.0')
+    outgoing.setHeader('X-Content-Type-Options', 'nosniff')
+    outgoing.setHeader('X-Request-Id', exchange.requestId)
+    outgoing.setTimeout(writeStallMs, () => {
+      const stalled = (outgoing.socket?.writableLength ?? 0) > 0
+      if (stalled) exchange.breakOff(new Error(`the client took nothing for ${writeStallMs} ms`))
+    })
+    try {
+      const fault = rawPathFault(incoming.url ?? '', incoming.headersDistinct.host)
+      if (fault === undefined) await answer(incoming, outgoing)
+      else await respondError(exchange, nameInvalid(fault))
+    } catch (error) {
+      exchange.breakOff(error)
+    }
+  }
+}
+
+async function drain(server: Server, graceMs: number): Promise<void> {
+  const closed = once(server, 'close')
+  const timeout = setTimeout(() => server.closeAllConnections(), graceMs)
+  server.close()
+  await closed
+  clearTimeout(timeout)
+}

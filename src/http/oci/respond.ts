@@ -1,0 +1,114 @@
+import type { OutgoingHttpHeaders, ServerResponse } from 'node:http'
+import { RESPONSE_ALREADY_SENT } from '@hono/node-server/utils/response'
+import type { Body, Sink } from '../../oci/registry.ts'
+import type { Exchange } from '../exchange.ts'
+import { dropBody, hasUnreadBody } from '../unread-body.ts'
+
+export type Answer = {
+  status: number
+  headers?: OutgoingHttpHeaders
+  /** Of the body in bytes; for a HEAD, of the body that a GET would get. Left out where there can be none. */
+  length?: number
+  /** Owned, and disposed in any event. */
+  body?: Uint8Array | Body
+}
+
+/** How long headers wait for the first bytes of their body, to travel in one packet with them. */
+const headersWaitMs = 10
+
+/**
+ * The one function that writes answers. What was declared is sent exactly, or the connection breaks: bytes of one
+ * answer never stand inside another, and no answer is complete and wrong. Throws only as long as no header is out.
+ */
+export async function respond(exchange: Exchange, { status, headers, length, body }: Answer): Promise<Response> {
+  const { incoming, outgoing } = exchange
+  try {
+    await using _owned = body instanceof Uint8Array ? undefined : body
+    if (outgoing.destroyed) return RESPONSE_ALREADY_SENT
+    const unread = hasUnreadBody(incoming)
+    outgoing.strictContentLength = true
+    outgoing.writeHead(status, {
+      ...headers,
+      ...(length !== undefined && { 'Content-Length': length }),
+      ...(unread && { Connection: 'close' }),
+    })
+    if (body && length && !exchange.isHead) await sendBody(exchange, body, length)
+    if (unread) {
+      outgoing.flushHeaders()
+      await dropBody(incoming)
+    }
+    outgoing.end()
+  } catch (error) {
+    if (!outgoing.headersSent) throw error
+    exchange.breakOff(error)
+  }
+  return RESPONSE_ALREADY_SENT
+}
+
+export const respondJson = (exchange: Exchange, status: number, value: unknown, headers?: OutgoingHttpHeaders) => {
+  const body = Buffer.from(JSON.stringify(value))
+  return respond(exchange, {
+    status,
+    headers: { 'Content-Type': 'application/json', ...headers },
+    length: body.byteLength,
+    body,
+  })
+}
+
+async function sendBody(exchange: Exchange, body: Uint8Array | Body, length: number): Promise<void> {
+  const sink = new ResponseSink(exchange.outgoing, length)
+  try {
+    if (body instanceof Uint8Array) await sink.write(body)
+    else await body.sendTo(sink, exchange.signal)
+    if (sink.sent !== length) throw new Error(`the body ended after ${sink.sent} of ${length} bytes`)
+  } finally {
+    sink.close()
+    exchange.facts.bytes = sink.sent
+  }
+}
+
+/** Takes at most `length` bytes to a response. A chunk is taken once the operating system has all of it. */
+class ResponseSink implements Sink {
+  readonly #outgoing: ServerResponse
+  readonly #length: number
+  readonly #waiting = new Set<(reason: unknown) => void>()
+  readonly #headersTimer: NodeJS.Timeout
+  #sent = 0
+
+  constructor(outgoing: ServerResponse, length: number) {
+    this.#outgoing = outgoing
+    this.#length = length
+    this.#headersTimer = setTimeout(() => outgoing.flushHeaders(), headersWaitMs)
+    outgoing.once('close', this.#abandon)
+  }
+
+  get sent(): number {
+    return this.#sent
+  }
+
+  write(chunk: Uint8Array): Promise<void> {
+    return new Promise((resolve, reject) => {
+      if (this.#outgoing.destroyed) throw new Error('the connection closed')
+      if (this.#sent + chunk.byteLength > this.#length) throw new Error('the body is longer than declared')
+      clearTimeout(this.#headersTimer)
+      this.#sent += chunk.byteLength
+      this.#waiting.add(reject)
+      this.#outgoing.write(chunk, (error) => {
+        this.#waiting.delete(reject)
+        if (error) reject(error)
+        else resolve()
+      })
+    })
+  }
+
+  close(): void {
+    clearTimeout(this.#headersTimer)
+    this.#outgoing.off('close', this.#abandon)
+  }
+
+  /** A response whose socket is gone keeps its chunks and calls nobody back. */
+  readonly #abandon = () => {
+    for (const reject of this.#waiting) reject(new Error('the connection closed'))
+    this.#waiting.clear()
+  }
+}
