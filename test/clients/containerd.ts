@@ -1,0 +1,46 @@
+import { mkdtempDisposable, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { eventually } from '../support/eventually.ts'
+import { run, Service } from '../support/process.ts'
+import { requireTool } from '../support/tools.ts'
+import { writeRecipe } from './recipe.ts'
+
+/**
+ * Fetches what an image needs on amd64 into an empty containerd, by a recipe for docker.io with the mirror at `host`.
+ * Resolves to the digest that the image has there.
+ */
+export async function containerdFetch(image: string, host: string, recipe: string): Promise<string> {
+  await using resources = new AsyncDisposableStack()
+  const { path } = resources.use(await mkdtempDisposable(join(tmpdir(), 'cistern-containerd-')))
+  await writeRecipe(recipe, host, join(path, 'certs.d', 'docker.io', 'hosts.toml'))
+  const socket = join(path, 'containerd.sock')
+  const config = join(path, 'config.toml')
+  await writeFile(config, configuration(path, socket))
+  resources.use(new Service(requireTool('containerd'), ['--config', config]))
+
+  const ctr = (...args: string[]) => run(requireTool('ctr'), ['--address', socket, ...args])
+  await eventually(() => ctr('version'))
+  await ctr('content', 'fetch', '--hosts-dir', join(path, 'certs.d'), '--platform', 'linux/amd64', image)
+  const { stdout } = await ctr('images', 'list')
+  return /sha256:[0-9a-f]{64}/.exec(stdout)?.[0] ?? ''
+}
+
+/** Nothing that needs devices, cgroups or a network of containers. */
+const configuration = (path: string, socket: string): string => `
+version = 2
+root = "${path}/root"
+state = "${path}/state"
+disabled_plugins = [
+  "io.containerd.grpc.v1.cri",
+  "io.containerd.snapshotter.v1.btrfs",
+  "io.containerd.snapshotter.v1.devmapper",
+  "io.containerd.snapshotter.v1.zfs",
+  "io.containerd.tracing.processor.v1.otlp",
+  "io.containerd.internal.v1.tracing",
+]
+[grpc]
+  address = "${socket}"
+[plugins."io.containerd.internal.v1.opt"]
+  path = "${path}/opt"
+`

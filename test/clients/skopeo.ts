@@ -1,0 +1,27 @@
+import { mkdtempDisposable, readdir, readFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { sha256 } from '../support/images.ts'
+import { run } from '../support/process.ts'
+import { requireTool } from '../support/tools.ts'
+
+/** What a copy brought: the digest of the manifest as it lies on disk, and those of all files that came with it. */
+export type Copied = { digest: string; digests: Set<string> }
+
+/** Copies an image, or with `all` everything under an index, into a directory of its own. */
+export async function skopeoCopy(image: string, { all = false } = {}): Promise<Copied> {
+  await using directory = await mkdtempDisposable(join(tmpdir(), 'cistern-skopeo-'))
+  const target = join(directory.path, 'image')
+  const options = ['--insecure-policy', 'copy', '--quiet', '--src-tls-verify=false', ...(all ? ['--all'] : [])]
+  await skopeo(...options, `docker://${image}`, `dir:${target}`)
+  const names = (await readdir(target)).filter((name) => name !== 'version')
+  const digests = await Promise.all(names.map(async (name) => sha256(await readFile(join(target, name)))))
+  return { digest: digests[names.indexOf('manifest.json')] ?? '', digests: new Set(digests) }
+}
+
+export async function skopeoTags(repository: string): Promise<string[]> {
+  const { stdout } = await skopeo('list-tags', '--tls-verify=false', `docker://${repository}`)
+  return (JSON.parse(stdout) as { Tags: string[] }).Tags
+}
+
+const skopeo = (...args: string[]) => run(requireTool('skopeo'), args)
