@@ -119,11 +119,12 @@ export class CachedBlobs {
   }
 
   async #fetch(registry: Registry, repository: string, digest: Digest, pull: BlobPull): Promise<BlobRead> {
-    const running = this.#cache.fills.find(digest)
-    const flight = running ?? this.#start(registry, repository, digest, pull.requestId)
+    // One that began meanwhile may be another repository's, which is joined only with a proof.
+    if (this.#cache.fills.find(digest)) return this.open(repository, digest, pull)
+    const flight = this.#start(registry, repository, digest, pull.requestId)
     try {
       const fill = await untilAborted(flight.fill, pull.signal)
-      const read = await this.#follow(fill, repository, pull, running ? 'collapsed' : 'miss')
+      const read = await this.#follow(fill, repository, pull, 'miss')
       return read ?? (await this.open(repository, digest, pull))
     } catch (error) {
       this.#negatives.note(contentKey(repository, digest), error)

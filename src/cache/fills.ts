@@ -55,17 +55,17 @@ export class Fills {
 
   /** Starts a fill; there must be none for the digest. It stays findable until its blob is in the store. */
   start(digest: Digest, source: FillSource): Flight {
-    const opened = this.#open(digest, source)
+    const opened = this.#open(digest, source).catch((error: unknown) => {
+      this.#flights.delete(digest) // before anybody learns of it, so that nobody finds it afterwards
+      throw error
+    })
     const flight = { openedBy: source.openedBy, upstream: source.upstream, fill: opened.then(({ fill }) => fill) }
     flight.fill.catch(() => {}) // a caller that left does not wait for it
     this.#flights.set(digest, flight)
     const end = opened
-      .then(({ fill, read }) => this.#run(fill, read, source))
-      .catch(() => {})
-      .finally(() => {
-        this.#flights.delete(digest)
-        this.#ends.delete(end)
-      })
+      .then(({ fill, read }) => this.#run(digest, fill, read, source))
+      .catch(() => {}) // whoever asked was told
+      .finally(() => this.#ends.delete(end))
     this.#ends.add(end)
     return flight
   }
@@ -96,8 +96,7 @@ export class Fills {
     }
   }
 
-  async #run(fill: Fill, read: BlobRead, source: FillSource): Promise<void> {
-    const { digest } = fill
+  async #run(digest: Digest, fill: Fill, read: BlobRead, source: FillSource): Promise<void> {
     const event = { digest, upstream: source.upstream, requestId: source.requestId }
     publish('cistern:fill', { phase: 'started', bytes: fill.received, ...event })
     this.#running.add(fill)
@@ -112,6 +111,7 @@ export class Fills {
       if (isKind(error, 'unavailable', 'throttled')) this.#keep(digest, fill.salvage(), error)
     } finally {
       this.#running.delete(fill)
+      this.#flights.delete(digest)
       await read.body[Symbol.asyncDispose]()
       await fill.release()
     }

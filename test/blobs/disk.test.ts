@@ -1,0 +1,128 @@
+import { execFileSync } from 'node:child_process'
+import { mkdtemp, open, readdir, rm, symlink, truncate, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, describe, expect, it } from 'vitest'
+import { DiskStore } from '../../src/blobs/disk.ts'
+import { type Digest, digestOf, hexOf } from '../../src/oci/digest.ts'
+import { isKind } from '../../src/oci/errors.ts'
+import { blobStoreContract } from '../contracts/blob-store.ts'
+import { collect } from '../support/collect.ts'
+
+const made: string[] = []
+async function directory(): Promise<string> {
+  const path = await mkdtemp(join(tmpdir(), 'cistern-blobs-'))
+  made.push(path)
+  return path
+}
+afterAll(() => Promise.all(made.map((path) => rm(path, { recursive: true, force: true }))))
+
+async function put(store: DiskStore, bytes: Buffer): Promise<Digest> {
+  await using writer = await store.create('sha256')
+  await writer.write(bytes)
+  return (await writer.commit({ digest: digestOf(bytes) })).digest
+}
+
+const pathOf = (dataDir: string, digest: Digest) =>
+  join(dataDir, 'v1', 'blobs', 'sha256', hexOf(digest).slice(0, 2), hexOf(digest))
+
+blobStoreContract(async () => DiskStore.open(await directory()))
+
+describe('the disk store', () => {
+  it('keeps its blobs over a restart and drops what was in the making', async () => {
+    const dataDir = await directory()
+    const digest = await put(await DiskStore.open(dataDir), Buffer.from('kept'))
+    await writeFile(join(dataDir, 'v1', 'ingest', 'left'), 'half')
+    const store = await DiskStore.open(dataDir)
+    expect(await readdir(join(dataDir, 'v1', 'ingest'))).toEqual([])
+    const blob = await store.open(digest)
+    if (blob) expect((await collect(blob.body())).toString()).toBe('kept')
+    expect(blob).toBeDefined()
+  })
+
+  it('leaves no temporary file behind, committed or abandoned', async () => {
+    const dataDir = await directory()
+    const store = await DiskStore.open(dataDir)
+    await put(store, Buffer.from('one'))
+    const writer = await store.create('sha256')
+    await writer.write(Buffer.from('two'))
+    expect(await readdir(join(dataDir, 'v1', 'ingest'))).toHaveLength(1)
+    await writer[Symbol.asyncDispose]()
+    expect(await readdir(join(dataDir, 'v1', 'ingest'))).toHaveLength(0)
+  })
+
+  it('sends a large blob in pieces whose buffers it reuses only when they were taken', async () => {
+    const store = await DiskStore.open(await directory())
+    const bytes = Buffer.alloc(5 * 1024 * 1024, 'abcdefg')
+    const digest = await put(store, bytes)
+    await using blob = await store.open(digest)
+    const received: Buffer[] = []
+    await blob?.body().sendTo({
+      write: async (chunk) => {
+        await new Promise(setImmediate) // the next read is under way meanwhile
+        received.push(Buffer.from(chunk))
+      },
+    })
+    expect(digestOf(Buffer.concat(received))).toBe(digest)
+  })
+
+  it('ends with the error of a sink that fails', async () => {
+    const store = await DiskStore.open(await directory())
+    const digest = await put(store, Buffer.alloc(3 * 1024 * 1024))
+    await using blob = await store.open(digest)
+    const gone = new Error('gone')
+    await expect(blob?.body().sendTo({ write: () => Promise.reject(gone) })).rejects.toBe(gone)
+  })
+
+  it('G97: a file truncated while it is streamed ends in an error, not in a clean end', async () => {
+    const dataDir = await directory()
+    const store = await DiskStore.open(dataDir)
+    const digest = await put(store, Buffer.alloc(4 * 1024 * 1024, 1))
+    await using blob = await store.open(digest)
+    let sent = 0
+    const sending = blob?.body().sendTo({
+      write: async (chunk) => {
+        if (sent === 0) await truncate(pathOf(dataDir, digest), 1024 * 1024)
+        sent += chunk.length
+      },
+    })
+    await expect(sending).rejects.toSatisfy((error) => isKind(error, 'corrupt'))
+    expect(sent).toBeLessThan(4 * 1024 * 1024)
+  })
+
+  it('G98: a symlink, a pipe or a directory in place of a blob is not there', async () => {
+    const dataDir = await directory()
+    const store = await DiskStore.open(dataDir)
+    const secret = join(dataDir, 'secret')
+    await writeFile(secret, 'secret')
+    for (const plant of [
+      (path: string) => symlink(secret, path),
+      async (path: string) => execFileSync('mkfifo', [path]),
+      async (path: string) => execFileSync('mkdir', [path]),
+    ]) {
+      const digest = await put(store, Buffer.from('x'))
+      await rm(pathOf(dataDir, digest))
+      await plant(pathOf(dataDir, digest))
+      expect(await store.open(digest)).toBeUndefined()
+      expect(await store.stat(digest)).toBeUndefined()
+      await rm(pathOf(dataDir, digest), { recursive: true })
+    }
+  })
+
+  it('closes every file it opened', async () => {
+    const dataDir = await directory()
+    const store = await DiskStore.open(dataDir)
+    const digest = await put(store, Buffer.alloc(100_000))
+    const openFiles = async () => {
+      await using _ = await open(dataDir, 'r')
+      return (await readdir('/proc/self/fd')).length
+    }
+    const before = await openFiles()
+    for (let round = 0; round < 20; round++) {
+      await store.stat(digest)
+      const blob = await store.open(digest)
+      if (blob) await collect(blob.body({ start: 5, end: 10 }))
+    }
+    expect(await openFiles()).toBe(before)
+  })
+})
