@@ -1,4 +1,3 @@
-import { once } from 'node:events'
 import type { ServerResponse } from 'node:http'
 import { setTimeout as delay } from 'node:timers/promises'
 import { parseRange, resolveRange } from '../../src/oci/range.ts'
@@ -101,7 +100,15 @@ async function sendBody(response: ServerResponse, seen: Seen, content: Blob, fro
 /** Whether the other side still takes bytes. */
 async function write(response: ServerResponse, chunk: Uint8Array): Promise<boolean> {
   if (response.destroyed) return false
-  if (!response.write(chunk)) await Promise.race([once(response, 'drain'), once(response, 'close')]).catch(() => {})
+  if (!response.write(chunk)) {
+    await new Promise<void>((resolve) => {
+      const go = () => {
+        response.off('drain', go).off('close', go)
+        resolve()
+      }
+      response.on('drain', go).on('close', go)
+    })
+  }
   return !response.destroyed
 }
 

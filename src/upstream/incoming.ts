@@ -1,0 +1,183 @@
+import type { IncomingHttpHeaders } from 'node:http'
+import type { Dispatcher } from 'undici'
+import { corrupt, unavailable } from '../oci/errors.ts'
+import { failureOf, reasonOf } from './failure.ts'
+
+const highWater = 256 * 1024
+const slowestBytesPerSecond = 1024
+
+export type IncomingOptions = {
+  host: string
+  /** A body slower than 1 KiB/s for so long is given up. */
+  idleMs: number
+  /** Ends the answer until it is detached. */
+  signal?: AbortSignal
+  /** Called once, when no more bytes come. */
+  onEnd?: (received: number) => void
+}
+
+/**
+ * One answer of a remote host, as it arrives. Its body waits in memory, at most a few hundred KiB, and then upstream
+ * waits. Whoever holds it reads it to its end, drops it or destroys it. All failures are `RegistryError`s, or the
+ * reason of the signal.
+ */
+export class Incoming implements Dispatcher.DispatchHandler {
+  status = 0
+  headers: IncomingHttpHeaders = {}
+  /** Body bytes so far. */
+  received = 0
+  readonly host: string
+  readonly #idleMs: number
+  readonly #signal: AbortSignal | undefined
+  readonly #abort: () => void
+  readonly #onEnd: ((received: number) => void) | undefined
+  readonly #head = Promise.withResolvers<void>()
+  readonly #chunks: Uint8Array[] = []
+  #queued = 0
+  #ended = false
+  #failure: { reason: unknown } | undefined
+  #wake: (() => void) | undefined
+  #controller: Dispatcher.DispatchController | undefined
+  #watch: NodeJS.Timeout | undefined
+
+  constructor({ host, idleMs, signal, onEnd }: IncomingOptions) {
+    this.host = host
+    this.#idleMs = idleMs
+    this.#signal = signal
+    this.#onEnd = onEnd
+    this.#abort = () => signal && this.destroy(reasonOf(signal, host))
+    this.#head.promise.catch(() => {})
+    if (signal?.aborted) this.#abort()
+    else signal?.addEventListener('abort', this.#abort, { once: true })
+  }
+
+  /** Resolves once status and headers are there. */
+  get head(): Promise<void> {
+    return this.#head.promise
+  }
+
+  /** The whole body was received. */
+  get ended(): boolean {
+    return this.#ended
+  }
+
+  /** One value of a header; of several, none counts. */
+  header(name: string): string | undefined {
+    const value = this.headers[name]
+    return typeof value === 'string' ? value : undefined
+  }
+
+  /** The declared length of the body, where it is declared well. */
+  get length(): number | undefined {
+    const text = this.header('content-length')
+    return text !== undefined && /^\d{1,15}$/.test(text) ? Number(text) : undefined
+  }
+
+  /** The next piece of the body; `undefined` at its end. One call at a time. */
+  async next(): Promise<Uint8Array | undefined> {
+    for (;;) {
+      const chunk = this.#chunks.shift()
+      if (chunk) {
+        this.#queued -= chunk.length
+        if (this.#queued < highWater) this.#controller?.resume()
+        return chunk
+      }
+      if (this.#failure) throw this.#failure.reason
+      if (this.#ended) return undefined
+      await new Promise<void>((resolve) => {
+        this.#wake = resolve
+      })
+    }
+  }
+
+  /** The whole body. Throws `corrupt`, and receives no more, where it is longer than `limit` bytes. */
+  async read(limit: number): Promise<Buffer> {
+    const chunks: Uint8Array[] = []
+    if ((this.length ?? 0) > limit) throw this.#tooLong(limit)
+    for (let chunk = await this.next(); chunk; chunk = await this.next()) {
+      chunks.push(chunk)
+      if (this.received > limit) throw this.#tooLong(limit)
+    }
+    return Buffer.concat(chunks)
+  }
+
+  /** Ends an answer whose body does not matter: a short one is read so that its connection serves again. */
+  async drop(): Promise<void> {
+    await this.read(16 * 1024).catch(() => this.destroy())
+  }
+
+  /** The signal it was asked under has no more say. */
+  detach(): void {
+    this.#signal?.removeEventListener('abort', this.#abort)
+  }
+
+  /** Breaks the connection, unless the answer was received whole. */
+  destroy(reason: unknown = unavailable(`the answer of ${this.host} was not wanted`)): void {
+    if (!this.#settle(reason)) return
+    this.#chunks.length = 0
+    this.#controller?.abort(reason instanceof Error ? reason : new Error('aborted', { cause: reason }))
+  }
+
+  onRequestStart(controller: Dispatcher.DispatchController): void {
+    this.#controller = controller
+    if (this.#failure) controller.abort(new Error('aborted'))
+  }
+
+  onResponseStart(_: Dispatcher.DispatchController, status: number, headers: IncomingHttpHeaders): void {
+    if (status < 200) return
+    this.status = status
+    this.headers = headers
+    this.#watchSpeed()
+    this.#head.resolve()
+  }
+
+  onResponseData(controller: Dispatcher.DispatchController, chunk: Uint8Array): void {
+    this.received += chunk.length
+    this.#queued += chunk.length
+    this.#chunks.push(chunk)
+    if (this.#queued >= highWater) controller.pause()
+    this.#wake?.()
+  }
+
+  onResponseEnd(): void {
+    if (this.#failure) return
+    this.#ended = true
+    this.#settled()
+  }
+
+  onResponseError(_: unknown, error: Error): void {
+    this.#settle(failureOf(error, this.host))
+  }
+
+  #settle(reason: unknown): boolean {
+    if (this.#ended || this.#failure) return false
+    this.#failure = { reason }
+    this.#head.reject(reason)
+    this.#settled()
+    return true
+  }
+
+  #settled(): void {
+    clearInterval(this.#watch)
+    this.detach()
+    this.#onEnd?.(this.received)
+    this.#wake?.()
+  }
+
+  /** Catches what undici's own timer does not: a body that drips. Time in which nobody takes the bytes does not count. */
+  #watchSpeed(): void {
+    let before = 0
+    const fewest = (slowestBytesPerSecond * this.#idleMs) / 1000
+    this.#watch = setInterval(() => {
+      const slow = this.received - before < fewest && this.#queued === 0
+      before = this.received
+      if (slow) this.destroy(unavailable(`${this.host} sends too slowly`, { timedOut: true }))
+    }, this.#idleMs).unref()
+  }
+
+  #tooLong(limit: number) {
+    const error = corrupt(`${this.host} sent more than ${limit} bytes where less is expected`)
+    this.destroy(error)
+    return error
+  }
+}
