@@ -1,0 +1,154 @@
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
+import { type Events, subscribe } from './events.ts'
+
+/** What is read off the cache whenever somebody asks. */
+export type CacheSize = { bytes: number; objects: number }
+
+export type MetricsOptions = {
+  version: string
+  /** In bytes. */
+  cacheLimit: number
+  cacheSize: () => Promise<CacheSize>
+}
+
+const seconds = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300]
+const breakerStates = { closed: 0, 'half-open': 1, open: 2 }
+
+/**
+ * The metrics of the process, fed by events. Labels are bounded by the configuration: no repository, reference or
+ * client is one. Its owner disposes it.
+ */
+export class Metrics implements Disposable {
+  readonly #registry = new Registry()
+  readonly #subscriptions: (() => void)[]
+
+  constructor(options: MetricsOptions) {
+    collectDefaultMetrics({ register: this.#registry })
+    this.#addCache(options)
+    this.#gauge('cistern_build_info', 'The version that runs', ['version', 'node']).set(
+      { version: options.version, node: process.versions.node },
+      1,
+    )
+    this.#subscriptions = [
+      ...this.#addRequests(),
+      ...this.#addProxied(),
+      ...this.#addUpstream(),
+      ...this.#addFills(),
+      ...this.#addFaults(),
+    ]
+  }
+
+  async read(): Promise<{ contentType: string; body: string }> {
+    return { contentType: this.#registry.contentType, body: await this.#registry.metrics() }
+  }
+
+  [Symbol.dispose](): void {
+    for (const unsubscribe of this.#subscriptions) unsubscribe()
+    this.#registry.clear()
+  }
+
+  #addCache({ cacheLimit, cacheSize }: MetricsOptions): void {
+    this.#gauge('cistern_cache_bytes', 'Bytes of cached blobs', [], async () => (await cacheSize()).bytes)
+    this.#gauge('cistern_cache_objects', 'Cached blobs', [], async () => (await cacheSize()).objects)
+    this.#gauge('cistern_cache_limit_bytes', 'Bytes that the cache may take').set(cacheLimit)
+  }
+
+  #addRequests() {
+    const labels = ['route', 'method', 'code']
+    const requests = this.#counter('cistern_http_requests_total', 'Requests of clients', labels)
+    const durations = this.#histogram('cistern_http_request_duration_seconds', 'Until an answer was sent', ['route'])
+    const stale = this.#counter('cistern_stale_served_total', 'Answers that upstream could not confirm', ['reason'])
+    const coalesced = this.#counter('cistern_coalesced_waiters_total', "Requests that joined another one's fetch")
+    return [
+      subscribe('cistern:request', ({ route, method, status, durationMs, outcome }) => {
+        requests.inc({ route, method, code: status })
+        durations.observe({ route }, durationMs / 1000)
+        if (outcome?.cache === 'stale') stale.inc({ reason: outcome.reason ?? 'unavailable' })
+        if (outcome?.cache === 'collapsed') coalesced.inc()
+      }),
+    ]
+  }
+
+  /** The names and labels that dashboards for other caches know. */
+  #addProxied() {
+    const labels = ['type', 'upstream_host']
+    const requests = this.#counter('registry_proxy_requests_total', 'Requests for cacheable content', labels)
+    const hits = this.#counter('registry_proxy_hits_total', 'Requests served from the cache', labels)
+    const misses = this.#counter('registry_proxy_misses_total', 'Requests served from upstream', labels)
+    const pulled = this.#counter('registry_proxy_pulled_bytes_total', 'Bytes fetched from upstream', labels)
+    const pushed = this.#counter('registry_proxy_pushed_bytes_total', 'Bytes sent to clients', labels)
+    return [
+      subscribe('cistern:request', ({ route, upstream, outcome, bytes }) => {
+        if (!upstream || !outcome || (route !== 'blob' && route !== 'manifest')) return
+        const of = { type: route, upstream_host: upstream }
+        const missed = outcome.cache === 'miss' || outcome.cache === 'collapsed'
+        requests.inc(of)
+        pushed.inc(of, bytes)
+        if (missed) misses.inc(of)
+        else hits.inc(of)
+      }),
+      subscribe('cistern:pulled', ({ upstream, kind, bytes }) => {
+        pulled.inc({ type: kind, upstream_host: upstream }, bytes)
+      }),
+    ]
+  }
+
+  #addUpstream() {
+    const host = ['upstream_host']
+    const labels = [...host, 'kind', 'code']
+    const durations = this.#histogram('cistern_upstream_request_duration_seconds', 'Requests to upstreams', labels)
+    const limit = this.#gauge('cistern_upstream_ratelimit_limit', 'Requests that upstream allows per window', host)
+    const remaining = this.#gauge('cistern_upstream_ratelimit_remaining', 'Requests left in the window', host)
+    const breaker = this.#gauge('cistern_breaker_state', '0 closed, 1 half open, 2 open', host)
+    return [
+      subscribe('cistern:upstream', ({ upstream, kind, status, durationMs }) => {
+        durations.observe({ upstream_host: upstream, kind, code: status }, durationMs / 1000)
+      }),
+      subscribe('cistern:ratelimit', (event) => {
+        if (event.limit !== undefined) limit.set({ upstream_host: event.upstream }, event.limit)
+        if (event.remaining !== undefined) remaining.set({ upstream_host: event.upstream }, event.remaining)
+      }),
+      subscribe('cistern:breaker', ({ upstream, state }) => {
+        breaker.set({ upstream_host: upstream }, breakerStates[state])
+      }),
+    ]
+  }
+
+  #addFills() {
+    const downloads = this.#gauge('cistern_inflight_downloads', 'Transfers from upstreams that are running')
+    const changes: Record<Events['cistern:fill']['phase'], number> = {
+      started: 1,
+      joined: 0,
+      resumed: 0,
+      committed: -1,
+      failed: -1,
+    }
+    return [subscribe('cistern:fill', ({ phase }) => downloads.inc(changes[phase]))]
+  }
+
+  #addFaults() {
+    const faults = this.#counter('cistern_faults_total', 'Faults met', ['where', 'kind'])
+    const mismatches = this.#counter('cistern_digest_mismatch_total', 'Content that was not what it should be')
+    return [
+      subscribe('cistern:fault', ({ where, kind }) => {
+        faults.inc({ where, kind })
+        if (kind === 'corrupt' && where !== 'metadata') mismatches.inc()
+      }),
+    ]
+  }
+
+  #counter<L extends string>(name: string, help: string, labelNames: L[] = []): Counter<L> {
+    return new Counter({ name, help, labelNames, registers: [this.#registry] })
+  }
+
+  /** With `read`, the value is asked for whenever somebody asks for the metrics. */
+  #gauge<L extends string>(name: string, help: string, labelNames: L[] = [], read?: () => Promise<number>): Gauge<L> {
+    const collect = read && { collect: async () => gauge.set(await read()) }
+    const gauge: Gauge<L> = new Gauge({ name, help, labelNames, registers: [this.#registry], ...collect })
+    return gauge
+  }
+
+  #histogram<L extends string>(name: string, help: string, labelNames: L[]): Histogram<L> {
+    return new Histogram({ name, help, labelNames, buckets: seconds, registers: [this.#registry] })
+  }
+}
