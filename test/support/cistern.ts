@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { stringify } from 'yaml'
 import { root } from './paths.ts'
 import { Service } from './process.ts'
+import type { TestRegistry } from './registry.ts'
 
 export type RuleConfig = {
   prefix: string
@@ -20,6 +21,15 @@ export type CisternOptions = {
   config?: Record<string, unknown>
   env?: NodeJS.ProcessEnv
 }
+
+/** A rule that leads to a registry under test, with what it takes to pull from there. */
+export const ruleFor = (registry: TestRegistry, rule: Partial<RuleConfig> = {}): RuleConfig => ({
+  prefix: 'up.example',
+  upstream: registry.proxy.url,
+  ...(registry.account && { credential: registry.account }),
+  ...(registry.tokens && { realmHosts: [registry.tokens.origin] }),
+  ...rule,
+})
 
 type Addresses = { url: string; adminUrl: string }
 
@@ -46,7 +56,8 @@ export class CisternProcess implements AsyncDisposable {
     const addresses = { listen: '127.0.0.1:0', adminListen: '127.0.0.1:0', dataDir: join(path, 'data') }
     const config = { ...addresses, builtinRules: false, rules: options.rules, ...options.config }
     await writeFile(configFile(path), stringify(config))
-    const env = { ...process.env, ...options.env }
+    // Nothing of the surroundings may reach it: no proxy, no AWS profile, no setting of its own.
+    const env = { PATH: process.env.PATH, HOME: path, ...options.env }
     const running = await serve(path, env)
     return new CisternProcess(starting.move(), path, env, running)
   }

@@ -9,23 +9,25 @@ import { requireTool } from './tools.ts'
 
 export type Authentication = 'open' | 'htpasswd' | 'token'
 
-export const account = { username: 'puller', password: 'correct-horse-canary' }
-
 /** Debian's docker-registry, behind a proxy that counts. Needs `registryTools`. */
 export type TestRegistry = AsyncDisposable & {
   proxy: CountingProxy
+  /** Who may push and pull; absent where everybody may. */
+  account?: { username: string; password: string }
   /** Present with token authentication. */
   tokens?: TokenServer
   /** The header with which tests push to and read from a repository directly; absent where none is needed. */
   authorization(repository: string): string | undefined
 }
 
+const puller = { username: 'puller', password: 'correct-horse-canary' }
+
 export const registryTools = ['docker-registry', 'htpasswd', 'openssl'] as const
 
 export async function startRegistry(authentication: Authentication = 'open'): Promise<TestRegistry> {
   await using starting = new AsyncDisposableStack()
   const directory = starting.use(await mkdtempDisposable(join(tmpdir(), 'cistern-registry-'))).path
-  const tokens = authentication === 'token' ? starting.use(await TokenServer.start(directory, account)) : undefined
+  const tokens = authentication === 'token' ? starting.use(await TokenServer.start(directory, puller)) : undefined
   const config = {
     version: '0.1',
     log: { accesslog: { disabled: true } },
@@ -43,10 +45,11 @@ export async function startRegistry(authentication: Authentication = 'open'): Pr
   const started = starting.move()
   return {
     proxy,
+    ...(authentication !== 'open' && { account: puller }),
     ...(tokens && { tokens }),
     authorization: (repository) => {
       if (tokens) return `Bearer ${tokens.issue(`repository:${repository}:pull,push`)}`
-      return authentication === 'htpasswd' ? basic(account) : undefined
+      return authentication === 'htpasswd' ? basic(puller) : undefined
     },
     [Symbol.asyncDispose]: () => started.disposeAsync(),
   }
@@ -54,7 +57,7 @@ export async function startRegistry(authentication: Authentication = 'open'): Pr
 
 async function htpasswd(directory: string): Promise<{ realm: string; path: string }> {
   const path = join(directory, 'htpasswd')
-  await run(requireTool('htpasswd'), ['-ciB', path, account.username], { input: account.password })
+  await run(requireTool('htpasswd'), ['-ciB', path, puller.username], { input: puller.password })
   return { realm: 'tests', path }
 }
 
