@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest'
-import { CisternProcess, ruleFor } from '../support/cistern.ts'
+import { ruleFor, startCistern } from '../support/cistern.ts'
 import { fetchDigest } from '../support/http.ts'
 import { noise, sha256 } from '../support/images.ts'
 import { pushBlob } from '../support/push.ts'
@@ -9,7 +9,7 @@ import { withTools } from '../support/with-tools.ts'
 withTools(...registryTools)('fifty clients', () => {
   it('share one transfer of a cold blob of 100 MB', async () => {
     await using registry = await startRegistry('token')
-    await using cistern = await CisternProcess.start({ rules: [ruleFor(registry)] })
+    await using cistern = await startCistern({ rules: [ruleFor(registry)] })
     const bytes = noise('one hundred', 100_000_000)
     const digest = sha256(bytes)
     const target = { url: registry.proxy.url, authorization: registry.authorization }

@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest'
-import { CisternProcess, ruleFor } from '../support/cistern.ts'
+import { ruleFor, startCistern } from '../support/cistern.ts'
 import { debianImageTools, pushDebianImage } from '../support/debian-image.ts'
 import { makeIndex } from '../support/images.ts'
 import { push } from '../support/push.ts'
@@ -21,7 +21,7 @@ const tools = ['podman', 'buildah', 'containerd', 'ctr', ...debianImageTools, ..
 withTools(...tools)('clients that mirror docker.io', () => {
   it('pull one image through every shape of name, and again from a sealed Cistern', async () => {
     await using registry = await startRegistry()
-    await using cistern = await CisternProcess.start({
+    await using cistern = await startCistern({
       rules: [ruleFor(registry, { prefix: 'docker.io', tagTtl: '0' })],
     })
     const index = makeIndex({ seed: 'mirrors' })

@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest'
-import { CisternProcess, ruleFor } from '../support/cistern.ts'
+import { ruleFor, startCistern } from '../support/cistern.ts'
 import { fetchDigest } from '../support/http.ts'
 import { makeImage } from '../support/images.ts'
 import { Moto } from '../support/moto.ts'
@@ -14,7 +14,7 @@ withTools('moto_server', ...registryTools)('a credential in AWS Secrets Manager'
     const { username = '', password = '' } = registry.account ?? {}
     const secretArn = await moto.createSecret('ecr-pullthroughcache/up', { username, accessToken: password })
     const rules = [ruleFor(registry, { credential: { secretArn } })]
-    await using cistern = await CisternProcess.start({ rules, env: moto.env })
+    await using cistern = await startCistern({ rules, env: moto.env })
     const image = makeImage({ seed: 'secret', layers: 1 })
     await push(registry, 'private/image', 'v1', image)
 

@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest'
-import { CisternProcess, ruleFor } from '../support/cistern.ts'
+import { ruleFor, startCistern } from '../support/cistern.ts'
 import { makeImage, makeIndex, type TestImage } from '../support/images.ts'
 import { push } from '../support/push.ts'
 import { registryTools, startRegistry } from '../support/registry.ts'
@@ -17,7 +17,7 @@ withTools('skopeo', ...registryTools)('skopeo', () => {
     'copies from an upstream with %s access, once',
     async (authentication) => {
       await using registry = await startRegistry(authentication)
-      await using cistern = await CisternProcess.start({ rules: [ruleFor(registry)] })
+      await using cistern = await startCistern({ rules: [ruleFor(registry)] })
       const image = makeImage({ seed: authentication, layers: 3 })
       await push(registry, 'private/image', 'v1', image)
       const source = `${cistern.host}/up.example/private/image:v1`
@@ -42,7 +42,7 @@ withTools('skopeo', ...registryTools)('skopeo', () => {
 
   it('copies docker images with the type they have', async () => {
     await using registry = await startRegistry()
-    await using cistern = await CisternProcess.start({ rules: [ruleFor(registry)] })
+    await using cistern = await startCistern({ rules: [ruleFor(registry)] })
     const index = makeIndex({ seed: 'docker', family: 'docker' })
     await push(registry, 'team/docker', 'v1', index)
 
@@ -54,7 +54,7 @@ withTools('skopeo', ...registryTools)('skopeo', () => {
 
   it('copies by tag, by digest and all of an index while the upstream is down', async () => {
     await using registry = await startRegistry('htpasswd')
-    await using cistern = await CisternProcess.start({ rules: [ruleFor(registry, { tagTtl: '0' })] })
+    await using cistern = await startCistern({ rules: [ruleFor(registry, { tagTtl: '0' })] })
     const index = makeIndex({ seed: 'outage' })
     await push(registry, 'team/app', 'v1', index)
     const repository = `${cistern.host}/up.example/team/app`
@@ -72,7 +72,7 @@ withTools('skopeo', ...registryTools)('skopeo', () => {
 
   it('lists the tags that upstream has, and those that are cached while it is down', async () => {
     await using registry = await startRegistry('token')
-    await using cistern = await CisternProcess.start({ rules: [ruleFor(registry)] })
+    await using cistern = await startCistern({ rules: [ruleFor(registry)] })
     for (const tag of ['v1', 'v2', 'v3']) await push(registry, 'team/app', tag, makeImage({ seed: tag, layers: 1 }))
     const repository = `${cistern.host}/up.example/team/app`
     await skopeoCopy(`${repository}:v2`)
@@ -84,7 +84,7 @@ withTools('skopeo', ...registryTools)('skopeo', () => {
 
   it('leaves no trace of the credential in logs, metrics and answers', async () => {
     await using registry = await startRegistry('token')
-    await using cistern = await CisternProcess.start({ rules: [ruleFor(registry)] })
+    await using cistern = await startCistern({ rules: [ruleFor(registry)] })
     await push(registry, 'private/image', 'v1', makeImage({ seed: 'canary', layers: 1 }))
     await skopeoCopy(`${cistern.host}/up.example/private/image:v1`)
     const unknown = await fetch(`${cistern.url}/v2/up.example/private/image/manifests/none`)

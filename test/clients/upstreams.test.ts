@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest'
-import { CisternProcess, ruleFor } from '../support/cistern.ts'
+import { ruleFor, startCistern } from '../support/cistern.ts'
 import { fetchBytes, fetchDigest } from '../support/http.ts'
 import { makeImage } from '../support/images.ts'
 import { push } from '../support/push.ts'
@@ -11,7 +11,7 @@ withTools(...registryTools)('a real upstream', () => {
     await using registry = await startRegistry()
     const lasting = ruleFor(registry, { prefix: 'lasting', tagTtl: '1h' })
     const fleeting = ruleFor(registry, { prefix: 'fleeting', tagTtl: '0' })
-    await using cistern = await CisternProcess.start({ rules: [lasting, fleeting] })
+    await using cistern = await startCistern({ rules: [lasting, fleeting] })
     const [before, after] = [makeImage({ seed: 'before', layers: 1 }), makeImage({ seed: 'after', layers: 1 })]
     const get = (prefix: string, reference: string) =>
       fetchDigest(`${cistern.url}/v2/${prefix}/team/app/manifests/${reference}`)
@@ -34,9 +34,9 @@ withTools(...registryTools)('a real upstream', () => {
 
   it('H115: a cache behind a cache brings the right bytes, ranges and sizes from one transfer', async () => {
     await using registry = await startRegistry('htpasswd')
-    await using inner = await CisternProcess.start({ rules: [ruleFor(registry)] })
+    await using inner = await startCistern({ rules: [ruleFor(registry)] })
     const rule = { prefix: 'chain', upstream: inner.url, upstreamRepositoryPrefix: 'up.example' }
-    await using outer = await CisternProcess.start({ rules: [rule] })
+    await using outer = await startCistern({ rules: [rule] })
     const image = makeImage({ seed: 'chain', layers: 1, layerSize: 5_000_000 })
     await push(registry, 'team/app', 'v1', image)
     const layer = image.blobs[1]
@@ -59,7 +59,7 @@ withTools(...registryTools)('a real upstream', () => {
 
   it('H112: starts while the upstream is down, is ready, and serves what it has', async () => {
     await using registry = await startRegistry()
-    await using cistern = await CisternProcess.start({ rules: [ruleFor(registry)] })
+    await using cistern = await startCistern({ rules: [ruleFor(registry)] })
     const image = makeImage({ seed: 'sealed', layers: 1 })
     await push(registry, 'team/app', 'v1', image)
     const url = () => `${cistern.url}/v2/up.example/team/app/manifests/v1`

@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest'
-import { CisternProcess } from '../support/cistern.ts'
+import { startCistern } from '../support/cistern.ts'
 import { makeImage } from '../support/images.ts'
 import { pushImage } from '../support/push.ts'
 import { withTools } from '../support/with-tools.ts'
@@ -13,7 +13,7 @@ const alwaysAsk = { tagTtl: '0', negativeTtl: '0' }
 withTools('conformance', 'olareg')('OCI distribution conformance, under a prefix', () => {
   it('pulls', async () => {
     await using olareg = await startOlareg()
-    await using cistern = await CisternProcess.start({ rules: [{ prefix, upstream: olareg.url }] })
+    await using cistern = await startCistern({ rules: [{ prefix, upstream: olareg.url }] })
     const image = makeImage({ seed: 'conformance', layers: 1 })
     await pushImage({ url: olareg.url }, 'library/image', 'v1', image)
 
@@ -29,7 +29,7 @@ withTools('conformance', 'olareg')('OCI distribution conformance, under a prefix
 
   it('pulls, and discovers what is pushed upstream meanwhile', async () => {
     await using olareg = await startOlareg()
-    await using cistern = await CisternProcess.start({ rules: [{ prefix, upstream: olareg.url, ...alwaysAsk }] })
+    await using cistern = await startCistern({ rules: [{ prefix, upstream: olareg.url, ...alwaysAsk }] })
     await using registry = await startSplitter({ reads: cistern.url, writes: olareg.url, prefix })
 
     const result = await runSuite(registry.url, `${prefix}/conformance/whole`, {

@@ -33,7 +33,21 @@ export const ruleFor = (registry: TestRegistry, rule: Partial<RuleConfig> = {}):
 
 type Addresses = { url: string; adminUrl: string }
 
-/** The product in a process of its own, with its data in a temporary directory that goes with it. */
+/**
+ * Starts the product in a process of its own, with its data in a temporary directory that goes with it. Nothing of the
+ * surroundings reaches it: no proxy, no AWS profile, no setting of its own.
+ */
+export async function startCistern(options: CisternOptions): Promise<CisternProcess> {
+  await using starting = new AsyncDisposableStack()
+  const { path } = starting.use(await mkdtempDisposable(join(tmpdir(), 'cistern-test-')))
+  const addresses = { listen: '127.0.0.1:0', adminListen: '127.0.0.1:0', dataDir: join(path, 'data') }
+  const config = { ...addresses, builtinRules: false, rules: options.rules, ...options.config }
+  await writeFile(configFile(path), stringify(config))
+  const env = { PATH: process.env.PATH, HOME: path, ...options.env }
+  const running = await serve(path, env)
+  return new CisternProcess(starting.move(), path, env, running)
+}
+
 export class CisternProcess implements AsyncDisposable {
   readonly directory: string
   readonly #resources: AsyncDisposableStack
@@ -42,24 +56,12 @@ export class CisternProcess implements AsyncDisposable {
   #service: Service
   #addresses: Addresses
 
-  private constructor(resources: AsyncDisposableStack, directory: string, env: NodeJS.ProcessEnv, running: Running) {
+  constructor(resources: AsyncDisposableStack, directory: string, env: NodeJS.ProcessEnv, running: Running) {
     this.#resources = resources
     this.directory = directory
     this.#env = env
     this.#service = running.service
     this.#addresses = running.addresses
-  }
-
-  static async start(options: CisternOptions): Promise<CisternProcess> {
-    await using starting = new AsyncDisposableStack()
-    const { path } = starting.use(await mkdtempDisposable(join(tmpdir(), 'cistern-test-')))
-    const addresses = { listen: '127.0.0.1:0', adminListen: '127.0.0.1:0', dataDir: join(path, 'data') }
-    const config = { ...addresses, builtinRules: false, rules: options.rules, ...options.config }
-    await writeFile(configFile(path), stringify(config))
-    // Nothing of the surroundings may reach it: no proxy, no AWS profile, no setting of its own.
-    const env = { PATH: process.env.PATH, HOME: path, ...options.env }
-    const running = await serve(path, env)
-    return new CisternProcess(starting.move(), path, env, running)
   }
 
   /** Of the data plane. Another one after a restart. */

@@ -32,6 +32,8 @@ export class Tally implements Reporter {
 function skippedWithin(parent: TestModule | TestSuite): string[] {
   return [...parent.children].flatMap((child) => {
     if (child.options.mode === 'skip' || child.options.mode === 'todo') return [child.fullName]
-    return child.type === 'suite' ? skippedWithin(child) : []
+    if (child.type === 'suite') return skippedWithin(child)
+    const { state, note } = { note: undefined, ...child.result() }
+    return state === 'skipped' ? [`${child.fullName} (${note ?? 'at its own wish'})`] : []
   })
 }
