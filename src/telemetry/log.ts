@@ -41,7 +41,8 @@ export function createLog(level: Level, destination: Destination = stdout()): Lo
 function logRequest(logger: Logger, { outcome, durationMs, ...event }: Events['cistern:request']): void {
   const cache = outcome && { cache: outcome.cache, ...(outcome.reason && { reason: outcome.reason }) }
   const line = { ...fields(event), durationMs: Math.round(durationMs * 10) / 10, ...cache }
-  if (event.status >= 500 || event.error !== undefined) logger.warn(line, 'request')
+  const failed = event.status >= 500 || (event.aborted && event.error !== undefined)
+  if (failed) logger.warn(line, 'request')
   else logger.info(line, 'request')
 }
 

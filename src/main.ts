@@ -1,0 +1,55 @@
+#!/usr/bin/env node
+const usage = `Usage: cistern <command> [--config FILE] [--<key> VALUE …]
+
+Commands:
+  serve         run the cache
+  check-config  print the configuration in effect, without secrets
+  healthcheck   ask a running instance whether it is ready
+  version       print the version
+  help          print this
+
+Any key of the configuration that stands in no list is also a flag (--cache-max-size) and an environment variable
+(CISTERN_CACHE_MAX_SIZE). Exit status: 0, 1 after a failure, 2 for wrong usage or configuration.
+`
+
+type Command = (args: readonly string[]) => Promise<number>
+
+/** Loaded when they are asked for: the check of Node's version comes before anything that needs it. */
+const commands = new Map<string, () => Promise<Command>>([
+  ['serve', async () => (await import('./commands/serve.ts')).serve],
+  ['check-config', async () => (await import('./commands/check-config.ts')).checkConfig],
+  ['healthcheck', async () => (await import('./commands/healthcheck.ts')).healthcheck],
+  ['version', async () => print((await import('./commands/version.ts')).version)],
+  ['help', async () => print(usage.trimEnd())],
+])
+
+const oldestNode = 24
+
+process.exitCode = await main(process.argv.slice(2))
+
+async function main([name = '', ...args]: string[]): Promise<number> {
+  if (Number.parseInt(process.versions.node, 10) < oldestNode) {
+    process.stderr.write(`cistern: needs Node ${oldestNode} or later; this is ${process.versions.node}\n`)
+    return 1
+  }
+  const load = commands.get(name === '--help' || name === '-h' ? 'help' : name === '--version' ? 'version' : name)
+  if (!load) {
+    process.stderr.write(usage)
+    return 2
+  }
+  const [command, { ConfigError }] = [await load(), await import('./config.ts')]
+  try {
+    return await command(args)
+  } catch (error) {
+    const faults = error instanceof ConfigError ? error.faults : [(error as Error).message]
+    for (const fault of faults) process.stderr.write(`cistern: ${fault}\n`)
+    return error instanceof ConfigError ? 2 : 1
+  }
+}
+
+function print(text: string): Command {
+  return async () => {
+    process.stdout.write(`${text}\n`)
+    return 0
+  }
+}
