@@ -37,7 +37,10 @@ export interface OpenBlob extends AsyncDisposable {
 export interface BlobWriter extends AsyncDisposable {
   /** Bytes on disk so far. */
   readonly written: number
-  /** Appends. One call at a time; the chunk must not change until the promise resolves. */
+  /**
+   * Appends. One call at a time; the chunk must not change until the promise settles. Once a write has failed, all
+   * later ones fail as it did: they only go on hashing, what was written before stays readable, and `commit` throws.
+   */
   write(chunk: Uint8Array): Promise<void>
   /**
    * Reads `range` into `target` and resolves to the bytes read, fewer only where fewer are written. May be called

@@ -16,6 +16,7 @@ export class DiskWriter implements BlobWriter {
   #digest: Digest | undefined
   #written = 0
   #published = false
+  #failure: { reason: unknown } | undefined
 
   constructor(handle: FileHandle, temporary: string, algorithm: Algorithm, publish: (digest: Digest) => Promise<void>) {
     this.#handle = handle
@@ -30,7 +31,8 @@ export class DiskWriter implements BlobWriter {
 
   async write(chunk: Uint8Array): Promise<void> {
     const [, stored] = await Promise.allSettled([this.#hash(chunk), this.#append(chunk)])
-    if (stored.status === 'rejected') throw stored.reason
+    if (stored.status === 'rejected') this.#failure ??= { reason: stored.reason }
+    if (this.#failure) throw this.#failure.reason
   }
 
   async read(target: Uint8Array, position: number): Promise<number> {
@@ -45,6 +47,7 @@ export class DiskWriter implements BlobWriter {
   }
 
   async commit(expected: { digest: Digest; size?: number }): Promise<BlobInfo> {
+    if (this.#failure) throw this.#failure.reason
     if (expected.size !== undefined && expected.size !== this.#written) {
       throw corrupt(`expected ${expected.size} bytes, got ${this.#written}`)
     }
@@ -61,6 +64,7 @@ export class DiskWriter implements BlobWriter {
   }
 
   async #append(chunk: Uint8Array): Promise<void> {
+    if (this.#failure) return
     for (let done = 0; done < chunk.length; ) {
       const { bytesWritten } = await this.#handle.write(chunk, done, chunk.length - done, this.#written)
       done += bytesWritten

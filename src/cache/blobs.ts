@@ -5,11 +5,12 @@ import { blobUnknown, isKind } from '../oci/errors.ts'
 import { lengthOf, type RangeSpec, resolveRange } from '../oci/range.ts'
 import type { BlobRead, Descriptor, Outcome, Pull, Registry } from '../oci/registry.ts'
 import { publish } from '../telemetry/events.ts'
-import { batchSize, type Fill } from './fill.ts'
+import type { Fill } from './fill.ts'
 import type { Flight } from './fills.ts'
 import type { Links } from './links.ts'
 import type { Negatives } from './negatives.ts'
 import { type Cache, contentKey, type Origin } from './origin.ts'
+import { batchSize } from './spool.ts'
 
 type BlobPull = Pull & { range?: RangeSpec | undefined }
 

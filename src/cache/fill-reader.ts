@@ -9,39 +9,45 @@ const catchUpSize = 256 * 1024
 /** One client's way through a running fill: level with the writer it is served from memory, behind it from disk. */
 export class FillReader implements Body {
   readonly #fill: Fill
-  readonly #range: ByteRange
+  readonly #end: number
+  #position: number
   #disposed = false
 
   constructor(fill: Fill, range: ByteRange) {
     this.#fill = fill
-    this.#range = range
+    this.#position = range.start
+    this.#end = range.end + 1
+  }
+
+  /** The first byte that its client has not taken yet. */
+  get position(): number {
+    return this.#position
   }
 
   async sendTo(sink: Sink, signal?: AbortSignal): Promise<void> {
-    const end = this.#range.end + 1
     let buffer: Uint8Array | undefined
-    for (let position = this.#range.start; position < end; ) {
+    while (this.#position < this.#end) {
       signal?.throwIfAborted()
-      const upto = Math.min(end, this.#fill.released)
-      if (position >= upto) {
+      const upto = Math.min(this.#end, this.#fill.released)
+      if (this.#position >= upto) {
         await untilAborted(this.#fill.progress, signal)
         continue
       }
-      let chunk = this.#fill.inMemory(position, upto)
+      let chunk = this.#fill.inMemory(this.#position, upto)
       if (!chunk) {
-        buffer ??= Buffer.allocUnsafeSlow(Math.min(catchUpSize, end - position))
-        const length = Math.min(buffer.length, upto - position)
-        chunk = buffer.subarray(0, await this.#fill.onDisk(buffer.subarray(0, length), position))
+        buffer ??= Buffer.allocUnsafeSlow(Math.min(catchUpSize, this.#end - this.#position))
+        const target = buffer.subarray(0, upto - this.#position)
+        chunk = target.subarray(0, await this.#fill.onDisk(target, this.#position))
         this.#fill.assertSound() // it may have failed meanwhile, and its bytes with it
       }
       await sink.write(chunk)
-      position += chunk.length
+      this.#position += chunk.length
     }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     if (this.#disposed) return
     this.#disposed = true
-    await this.#fill.release()
+    await this.#fill.leave(this)
   }
 }

@@ -4,16 +4,15 @@ import { corrupt } from '../oci/errors.ts'
 import type { ByteRange } from '../oci/range.ts'
 import type { Body } from '../oci/registry.ts'
 import { FillReader } from './fill-reader.ts'
-
-/** Written to disk at once; a blob no longer than this is verified before its first byte is served. */
-export const batchSize = 1024 * 1024
-
-type Batch = { start: number; bytes: Uint8Array; length: number }
+import { Spool } from './spool.ts'
 
 /**
  * One transfer of a blob from its upstream into the store, read by any number of clients while it runs. It belongs to
  * none of them. All but the last byte is released as it arrives; the last byte only when the whole hashed right, so
  * that no client ever holds a complete blob that is wrong.
+ *
+ * A fill whose disk fails goes adrift: it serves its readers to the end from memory, at the pace of the slowest, takes
+ * no new ones, and stores nothing.
  */
 export class Fill {
   readonly digest: Digest
@@ -22,31 +21,37 @@ export class Fill {
   readonly verified: Promise<void>
   readonly #verdict = Promise.withResolvers<void>()
   readonly #writer: BlobWriter
+  readonly #spool: Spool
   readonly #abort = new AbortController()
-  /** In memory: those not yet on disk and the one before, in order. The last one is being filled. */
-  #batches: Batch[] = []
-  #writing = Promise.resolve()
-  #busy = false
-  #received: number
-  #released: number
+  readonly #readers = new Set<FillReader>()
+  #state: 'running' | 'verified' | 'failed' = 'running'
   #failure: unknown
   #progress = Promise.withResolvers<void>()
-  #holders = 1
-  #salvaged = false
+  #ended = false
 
-  /** `writer` may hold the first bytes already; the fill owns it from here on. */
-  constructor(digest: Digest, size: number, writer: BlobWriter) {
+  /**
+   * `writer` may hold the first bytes already; the fill owns it from here on. `onAdrift` is called once, when the disk
+   * fails: nobody may join any more.
+   */
+  constructor(digest: Digest, size: number, writer: BlobWriter, onAdrift: (error: unknown) => void) {
     this.digest = digest
     this.size = size
     this.#writer = writer
-    this.#received = writer.written
-    this.#released = Math.min(writer.written, Math.max(0, size - 1))
+    this.#spool = new Spool(writer, size, {
+      onReceived: () => this.#announce(),
+      onAdrift: (error) => {
+        onAdrift(error)
+        this.#abandonIfAlone()
+      },
+      slowest: () => Math.min(...[...this.#readers].map(({ position }) => position)),
+    })
     this.verified = this.#verdict.promise
     this.verified.catch(() => {}) // readers see the failure for themselves
   }
 
+  /** In bytes; released but for the last one. */
   get received(): number {
-    return this.#received
+    return this.#spool.received
   }
 
   /**
@@ -56,20 +61,21 @@ export class Fill {
   async run(body: Body, committed: () => Promise<void>): Promise<void> {
     try {
       await body.sendTo({ write: (chunk) => this.#accept(chunk) }, this.#abort.signal)
-      await this.#flush()
+      await this.#spool.flush()
       if (this.#writer.digest() !== this.digest) throw corrupt(`upstream sent other bytes than those of ${this.digest}`)
-      this.#released = this.size
-      this.#verdict.resolve()
-      this.#announce()
-      await this.#writer.commit({ digest: this.digest, size: this.size })
-      await committed()
     } catch (error) {
+      this.#state = 'failed'
       this.#failure = error
       this.#verdict.reject(error)
       this.#announce()
-      await this.#writing.catch(() => {})
+      await this.#spool.settled()
       throw error
     }
+    this.#state = 'verified'
+    this.#verdict.resolve()
+    this.#announce()
+    await this.#writer.commit({ digest: this.digest, size: this.size })
+    await committed()
   }
 
   /** Ends the transfer; readers see `reason`. */
@@ -83,44 +89,45 @@ export class Fill {
    */
   read(range: ByteRange): Body | undefined {
     this.assertSound()
-    if (this.#holders === 0) return undefined
-    this.#holders++
-    return new FillReader(this, range)
+    if (this.#ended && this.#readers.size === 0) return undefined
+    const reader = new FillReader(this, range)
+    this.#readers.add(reader)
+    return reader
   }
 
-  /** Lets go of one hold: the runner's or a reader's. The last one closes the file. */
-  async release(): Promise<void> {
-    this.#holders--
-    if (this.#holders === 0 && !this.#salvaged) await this.#writer[Symbol.asyncDispose]()
+  /** The transfer has settled: the file is closed when the last reader is done. */
+  async end(): Promise<void> {
+    this.#ended = true
+    if (this.#readers.size === 0) await this.#writer[Symbol.asyncDispose]()
   }
 
-  /** Hands over the writer of a fill that failed, for a later one to go on with: whoever takes it closes it. */
-  salvage(): BlobWriter {
-    this.#salvaged = true
-    return this.#writer
+  /** Called by readers. */
+  async leave(reader: FillReader): Promise<void> {
+    this.#readers.delete(reader)
+    this.#spool.readersMoved()
+    this.#abandonIfAlone()
+    if (this.#ended && this.#readers.size === 0) await this.#writer[Symbol.asyncDispose]()
   }
 
-  /** The bytes from `position` on that are in memory. */
+  /** Called by readers: the bytes from `position` on, up to `end`, that are in memory. */
   inMemory(position: number, end: number): Uint8Array | undefined {
-    const batch = this.#batches.find(({ start, length }) => position >= start && position < start + length)
-    if (!batch) return undefined
-    const upto = Math.min(end, batch.start + batch.length)
-    return batch.bytes.subarray(position - batch.start, upto - batch.start)
+    this.#spool.readersMoved()
+    return this.#spool.inMemory(position, end)
   }
 
-  /** Reads bytes that are on disk. */
+  /** Called by readers: bytes that are on disk. */
   onDisk(target: Uint8Array, position: number): Promise<number> {
-    return this.#writer.read(target, position)
+    return this.#spool.onDisk(target, position)
   }
 
-  /** How many bytes from the start may be served now. Throws where the fill failed before it was verified. */
+  /** How many bytes from the start may be served now. Throws where the fill failed. */
   get released(): number {
     this.assertSound()
-    return this.#released
+    return this.#state === 'verified' ? this.size : Math.max(0, Math.min(this.received, this.size - 1))
   }
 
   assertSound(): void {
-    if (this.#failure !== undefined && this.#released < this.size) throw this.#failure
+    if (this.#state === 'failed') throw this.#failure
   }
 
   /** Resolves when `released` may have changed. */
@@ -128,59 +135,19 @@ export class Fill {
     return this.#progress.promise
   }
 
-  /** Waits only where two batches are in memory already, one full and one on its way to disk. */
   #accept(chunk: Uint8Array): Promise<void> | void {
-    if (this.#received + chunk.length > this.size) throw corrupt('upstream sent more than it declared')
-    for (let taken = 0; taken < chunk.length; ) {
-      const batch = this.#current()
-      const part = chunk.subarray(taken, taken + batch.bytes.length - batch.length)
-      batch.bytes.set(part, batch.length)
-      batch.length += part.length
-      taken += part.length
-      this.#received += part.length
-      this.#released = Math.min(this.#received, this.size - 1)
-      this.#announce()
-      if (batch.length < batch.bytes.length) continue
-      if (this.#busy)
-        return this.#writing.then(() => this.#store(batch)).then(() => this.#accept(chunk.subarray(taken)))
-      this.#store(batch)
-    }
-  }
-
-  #current(): Batch {
-    const last = this.#batches.at(-1)
-    if (last && last.length < last.bytes.length) return last
-    const batch = {
-      start: this.#received,
-      bytes: Buffer.allocUnsafeSlow(Math.min(batchSize, this.size - this.#received)),
-      length: 0,
-    }
-    this.#batches.push(batch)
-    return batch
-  }
-
-  /** Begins to write a batch; those before it are on disk. */
-  #store(batch: Batch): void {
-    if (this.#failure !== undefined) throw this.#failure
-    this.#batches = [batch]
-    this.#busy = true
-    this.#writing = this.#writer.write(batch.bytes.subarray(0, batch.length)).then(() => {
-      this.#busy = false
-    })
-    this.#writing.catch(() => {}) // whoever waits for it next sees the failure
-  }
-
-  /** Writes what is left in memory. */
-  async #flush(): Promise<void> {
-    await this.#writing
-    const last = this.#batches.at(-1)
-    if (last && last.start >= this.#writer.written) this.#store(last)
-    await this.#writing
+    this.assertSound()
+    if (this.received + chunk.length > this.size) throw corrupt('upstream sent more than it declared')
+    return this.#spool.append(chunk)
   }
 
   #announce(): void {
     const { resolve } = this.#progress
     this.#progress = Promise.withResolvers<void>()
     resolve()
+  }
+
+  #abandonIfAlone(): void {
+    if (this.#spool.adrift && this.#readers.size === 0) this.abort(corrupt('nobody is left to read an unstored blob'))
   }
 }

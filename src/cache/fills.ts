@@ -5,6 +5,7 @@ import { isKind, type Kind, RegistryError } from '../oci/errors.ts'
 import type { BlobRead } from '../oci/registry.ts'
 import { publish } from '../telemetry/events.ts'
 import { Fill } from './fill.ts'
+import { UnstoredWriter } from './unstored-writer.ts'
 
 /** What a fill is made from. */
 export type FillSource = {
@@ -20,7 +21,9 @@ export type FillSource = {
 }
 
 /** A fill that is running or about to: `fill` rejects where upstream would not open it. */
-export type Flight = { openedBy: string; upstream: string; fill: Promise<Fill> }
+export type Flight = { openedBy: string; fill: Promise<Fill> }
+
+type Opened = { read: BlobRead; writer: BlobWriter }
 
 /** How long and how many broken transfers are kept to go on with. */
 const partialTtlMs = 10 * 60_000
@@ -32,6 +35,7 @@ export class Fills {
   readonly #flights = new Map<Digest, Flight>()
   readonly #ends = new Set<Promise<void>>()
   readonly #running = new Set<Fill>()
+  #closed = false
   readonly #partials = new LRUCache<Digest, BlobWriter>({
     max: maxPartials,
     ttl: partialTtlMs,
@@ -55,15 +59,17 @@ export class Fills {
 
   /** Starts a fill; there must be none for the digest. It stays findable until its blob is in the store. */
   start(digest: Digest, source: FillSource): Flight {
-    const opened = this.#open(digest, source).catch((error: unknown) => {
-      this.#flights.delete(digest) // before anybody learns of it, so that nobody finds it afterwards
-      throw error
-    })
-    const flight = { openedBy: source.openedBy, upstream: source.upstream, fill: opened.then(({ fill }) => fill) }
-    flight.fill.catch(() => {}) // a caller that left does not wait for it
+    const opened = this.#open(digest, source)
+    const fill = opened
+      .then(({ read, writer }) => new Fill(digest, read.descriptor.size, writer, () => this.#forget(digest, flight)))
+      .catch((error: unknown) => {
+        this.#forget(digest, flight) // before anybody learns of it, so that nobody finds it afterwards
+        throw error
+      })
+    const flight: Flight = { openedBy: source.openedBy, fill }
     this.#flights.set(digest, flight)
-    const end = opened
-      .then(({ fill, read }) => this.#run(digest, fill, read, source))
+    const end = Promise.all([fill, opened])
+      .then(([running, parts]) => this.#run(flight, running, parts, source))
       .catch(() => {}) // whoever asked was told
       .finally(() => this.#ends.delete(end))
     this.#ends.add(end)
@@ -72,34 +78,39 @@ export class Fills {
 
   /** Ends all fills and forgets what they left. */
   async close(): Promise<void> {
+    this.#closed = true
     for (const fill of this.#running) fill.abort(new RegistryError('unavailable', 'UNAVAILABLE', 'shutting down'))
     await Promise.all(this.#ends)
     this.#partials.clear()
   }
 
-  async #open(digest: Digest, source: FillSource): Promise<{ fill: Fill; read: BlobRead }> {
+  async #open(digest: Digest, source: FillSource): Promise<Opened> {
     const partial = this.#partials.get(digest)
     this.#partials.delete(digest)
-    let writer = partial
     try {
       const read = await source.open(partial?.written ?? 0)
-      try {
-        writer ??= await this.#blobs.create(algorithmOf(digest))
-        return { fill: new Fill(digest, read.descriptor.size, writer), read }
-      } catch (error) {
-        await read.body[Symbol.asyncDispose]()
-        throw error
-      }
+      return { read, writer: partial ?? (await this.#writer(digest)) }
     } catch (error) {
       if (partial) this.#keep(digest, partial, error)
       throw error
     }
   }
 
-  async #run(digest: Digest, fill: Fill, read: BlobRead, source: FillSource): Promise<void> {
+  /** A store that cannot take a blob does not keep clients from it. */
+  async #writer(digest: Digest): Promise<BlobWriter> {
+    try {
+      return await this.#blobs.create(algorithmOf(digest))
+    } catch (error) {
+      return new UnstoredWriter(algorithmOf(digest), error)
+    }
+  }
+
+  async #run(flight: Flight, fill: Fill, { read, writer }: Opened, source: FillSource): Promise<void> {
+    const { digest } = fill
     const event = { digest, upstream: source.upstream, requestId: source.requestId }
     publish('cistern:fill', { phase: 'started', bytes: fill.received, ...event })
     this.#running.add(fill)
+    let kept = false
     try {
       await fill.run(read.body, () => source.committed(fill.size))
       publish('cistern:fill', { phase: 'committed', bytes: fill.size, ...event })
@@ -108,19 +119,25 @@ export class Fills {
       const kind: Kind = error instanceof RegistryError ? error.kind : 'internal'
       const where = kind === 'internal' ? 'blobs' : 'upstream'
       publish('cistern:fault', { where, kind, message: 'a fill failed', reference: digest, error, ...event })
-      if (isKind(error, 'unavailable', 'throttled')) this.#keep(digest, fill.salvage(), error)
+      kept = this.#keep(digest, writer, error)
     } finally {
       this.#running.delete(fill)
-      this.#flights.delete(digest)
+      this.#forget(digest, flight)
       await read.body[Symbol.asyncDispose]()
-      await fill.release()
+      if (!kept) await fill.end()
     }
   }
 
+  /** A flight that went adrift may have been followed by another one of the same digest. */
+  #forget(digest: Digest, flight: Flight): void {
+    if (this.#flights.get(digest) === flight) this.#flights.delete(digest)
+  }
+
   /** Keeps the bytes of a transfer that upstream broke off; whatever else ended it makes them worthless. */
-  #keep(digest: Digest, writer: BlobWriter, error: unknown): void {
-    if (writer.written > 0 && isKind(error, 'unavailable', 'throttled')) this.#partials.set(digest, writer)
-    else discard(writer)
+  #keep(digest: Digest, writer: BlobWriter, error: unknown): boolean {
+    const keep = writer.written > 0 && !this.#closed && isKind(error, 'unavailable', 'throttled')
+    if (keep) this.#partials.set(digest, writer)
+    return keep
   }
 }
 
