@@ -106,7 +106,8 @@ export class Upstream implements Registry, AsyncDisposable {
     const found: Referrer[] = []
     try {
       for await (const document of pages(this.#client, { ...question, maxPage: maxReferrersPage, unknown })) {
-        if (!Array.isArray(document.manifests)) return undefined
+        // Registries written in Go say null where the list is empty.
+        if (document.manifests !== null && !Array.isArray(document.manifests)) return undefined
         found.push(...referrersIn(document))
       }
       return found
