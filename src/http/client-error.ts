@@ -3,6 +3,7 @@ import type { Socket } from 'node:net'
 import { addressOf } from '../access/client-limits.ts'
 import { publish } from '../telemetry/events.ts'
 import { errorBody } from './oci/errors.ts'
+import { dropInput } from './unread.ts'
 
 type Refusal = { status: number; reason: string; message: string }
 
@@ -31,8 +32,9 @@ export function refuseMalformed(error: NodeJS.ErrnoException, socket: Socket, an
     `Content-Length: ${Buffer.byteLength(body)}`,
     'Connection: close',
   ]
+  socket.removeAllListeners('data')
   socket.end(`${head.join('\r\n')}\r\n\r\n${body}`)
-  socket.destroySoon()
+  void dropInput(socket).then(() => socket.destroy())
   publish('cistern:request', {
     requestId: randomUUID(),
     method: '',

@@ -14,6 +14,11 @@ type Facts = Pick<
 /** What hono hands to handlers. */
 export type HttpEnv = { Bindings: HttpBindings & { exchange: Exchange } }
 
+/** The client is gone: nobody's fault, and nothing to be told to anybody. */
+export class ConnectionClosed extends Error {
+  override readonly name = 'ConnectionClosed'
+}
+
 /** Said in the log of an answer that nobody was there to receive; what nginx says. */
 const clientClosedRequest = 499
 
@@ -35,7 +40,7 @@ export class Exchange {
     this.principal = principalOf(incoming)
     outgoing.on('error', () => {}) // told by 'close' too
     outgoing.once('close', () => {
-      if (!outgoing.writableFinished) this.#gone.abort(new Error('the connection closed'))
+      if (!outgoing.writableFinished) this.#gone.abort(new ConnectionClosed())
     })
   }
 
@@ -55,7 +60,7 @@ export class Exchange {
 
   /** Breaks the connection: the only way to say that an answer whose headers are out went wrong. */
   breakOff(error: unknown): void {
-    if (!this.signal.aborted) this.facts.error ??= error
+    if (!(error instanceof ConnectionClosed) && !this.signal.aborted) this.facts.error ??= error
     this.outgoing.destroy()
   }
 

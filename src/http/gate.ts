@@ -7,6 +7,7 @@ const maxPathLength = 1024
  */
 export function rawPathFault(target: string, hosts: readonly string[] = []): string | undefined {
   if (hosts.length > 1) return 'a request names one Host'
+  if (hosts.some((host) => !/^[\w.:[\]-]*$/.test(host))) return 'a Host is a name or an address'
   if (!target.startsWith('/')) return 'a request target is an absolute path'
   if (!/^[\x21-\x7e]*$/.test(target) || target.includes('#')) return 'a request target is printable ASCII'
   const path = pathOf(target)

@@ -87,7 +87,7 @@ function requestHandler(app: App, { writeStallMs = 60_000, announce = true }: Li
         return RESPONSE_ALREADY_SENT
       }
     },
-    { overrideGlobalObjects: false, autoCleanupIncoming: false, hostname: 'localhost' },
+    { overrideGlobalObjects: false, autoCleanupIncoming: false },
   )
   return async (incoming: IncomingMessage, outgoing: ServerResponse) => {
     const exchange = new Exchange(incoming, outgoing)
@@ -102,8 +102,9 @@ function requestHandler(app: App, { writeStallMs = 60_000, announce = true }: Li
     })
     try {
       const fault = rawPathFault(incoming.url ?? '', incoming.headersDistinct.host)
-      if (fault === undefined) await answer(incoming, outgoing)
-      else await respondError(exchange, nameInvalid(fault))
+      if (fault !== undefined) return void (await respondError(exchange, nameInvalid(fault)))
+      incoming.headers.host = 'localhost' // what the client calls us shapes nothing from here on
+      await answer(incoming, outgoing)
     } catch (error) {
       exchange.breakOff(error)
     }

@@ -57,18 +57,28 @@ export async function parseRoute(target: string, book: RuleBook, has: Has): Prom
     const scope = rule ?? (namespace === undefined ? undefined : ruleOf(namespace, book))
     return { query, kind: 'catalog', rule: scope, namespace, path: `${path}/_catalog` }
   }
-  const written = parseRepository(rest.slice(0, -2).join('/'))
-  const named = () => resolveName(mount, written, namespaceOf(query), book, has)
   const [noun = '', last = ''] = rest.slice(-2)
-  if (noun === 'manifests') {
-    const name = await named()
-    return { query, kind: 'manifest', name, reference: parseReference(name.repository, last) }
+  const kind = kinds.get(noun)
+  if (!kind || (kind === 'tags' && last !== 'list')) throw nameUnknown(rest.join('/'))
+  const written = parseRepository(rest.slice(0, -2).join('/'))
+  const name = await resolveName(mount, written, namespaceOf(query), book, has)
+  switch (kind) {
+    case 'manifest':
+      return { query, kind, name, reference: parseReference(name.repository, last) }
+    case 'tags':
+      return { query, kind, name }
+    default:
+      return { query, kind, name, digest: parseDigest(last) }
   }
-  if (noun === 'blobs') return { query, kind: 'blob', digest: parseDigest(last), name: await named() }
-  if (noun === 'referrers') return { query, kind: 'referrers', digest: parseDigest(last), name: await named() }
-  if (noun === 'tags' && last === 'list') return { query, kind: 'tags', name: await named() }
-  throw nameUnknown(rest.join('/'))
 }
+
+/** By the segment before the last. */
+const kinds: ReadonlyMap<string, 'manifest' | 'blob' | 'referrers' | 'tags'> = new Map([
+  ['manifests', 'manifest'],
+  ['blobs', 'blob'],
+  ['referrers', 'referrers'],
+  ['tags', 'tags'],
+])
 
 /** Whether a path belongs to the API, whatever it asks for. */
 export const isApiPath = (target: string, book: RuleBook): boolean => mountOf(pathOf(target), book) !== undefined

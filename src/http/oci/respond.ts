@@ -1,8 +1,8 @@
 import type { OutgoingHttpHeaders, ServerResponse } from 'node:http'
 import { RESPONSE_ALREADY_SENT } from '@hono/node-server/utils/response'
 import type { Body, Sink } from '../../oci/registry.ts'
-import type { Exchange } from '../exchange.ts'
-import { dropBody, hasUnreadBody } from '../unread-body.ts'
+import { ConnectionClosed, type Exchange } from '../exchange.ts'
+import { dropInput, hasUnreadBody } from '../unread.ts'
 
 export type Answer = {
   status: number
@@ -35,7 +35,7 @@ export async function respond(exchange: Exchange, { status, headers, length, bod
     if (body && length && !exchange.isHead) await sendBody(exchange, body, length)
     if (unread) {
       outgoing.flushHeaders()
-      await dropBody(incoming)
+      await dropInput(incoming)
     }
     outgoing.end()
   } catch (error) {
@@ -88,14 +88,14 @@ class ResponseSink implements Sink {
 
   write(chunk: Uint8Array): Promise<void> {
     return new Promise((resolve, reject) => {
-      if (this.#outgoing.destroyed) throw new Error('the connection closed')
+      if (this.#outgoing.destroyed) throw new ConnectionClosed()
       if (this.#sent + chunk.byteLength > this.#length) throw new Error('the body is longer than declared')
       clearTimeout(this.#headersTimer)
       this.#sent += chunk.byteLength
       this.#waiting.add(reject)
       this.#outgoing.write(chunk, (error) => {
         this.#waiting.delete(reject)
-        if (error) reject(error)
+        if (error) reject(new ConnectionClosed(error.message))
         else resolve()
       })
     })
@@ -108,7 +108,7 @@ class ResponseSink implements Sink {
 
   /** A response whose socket is gone keeps its chunks and calls nobody back. */
   readonly #abandon = () => {
-    for (const reject of this.#waiting) reject(new Error('the connection closed'))
+    for (const reject of this.#waiting) reject(new ConnectionClosed())
     this.#waiting.clear()
   }
 }

@@ -1,4 +1,5 @@
 import type { IncomingMessage } from 'node:http'
+import type { Readable } from 'node:stream'
 
 const maxBytes = 64 * 1024
 const lingerMs = 1000
@@ -8,22 +9,22 @@ export const hasUnreadBody = ({ headers, complete }: IncomingMessage): boolean =
   !complete && (headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0)
 
 /**
- * Reads and drops the body of a request that was answered already, at most 64 KiB of it. Resolves once it was read, its
- * client left, or a second passed: closing at once would reset the connection before the client could read the answer.
+ * Reads and drops what a client still sends although its answer is out, at most 64 KiB of it. Resolves once it ended,
+ * broke, or a second passed: closing at once would reset the connection before the client could read the answer.
  */
-export function dropBody(incoming: IncomingMessage): Promise<void> {
+export function dropInput(input: Readable): Promise<void> {
   return new Promise((resolve) => {
     let dropped = 0
     const done = () => {
       clearTimeout(timer)
-      incoming.pause()
+      input.pause()
       resolve()
     }
     const timer = setTimeout(done, lingerMs)
-    incoming.once('end', done).once('close', done).once('error', done)
-    incoming.on('data', (chunk: Uint8Array) => {
+    input.once('end', done).once('close', done).once('error', done)
+    input.on('data', (chunk: Uint8Array) => {
       dropped += chunk.byteLength
-      if (dropped >= maxBytes) incoming.pause()
+      if (dropped >= maxBytes) input.pause()
     })
   })
 }

@@ -1,0 +1,71 @@
+import fc from 'fast-check'
+import { describe, expect, it } from 'vitest'
+import { digestOf } from '../../src/oci/digest.ts'
+import { isRepository, isTag, parseReference, referenceText, referrersTag } from '../../src/oci/reference.ts'
+
+describe('a repository', () => {
+  it.each(['a', 'library/nginx', 'a.b/c_d/e__f/g-h/i--j', '0', 'a'.repeat(255)])('may be called %s', (name) => {
+    expect(isRepository(name)).toBe(true)
+  })
+
+  it.each([
+    '',
+    'A',
+    '/a',
+    'a/',
+    'a//b',
+    '.',
+    '..',
+    'a/../b',
+    'a.',
+    '-a',
+    'a___b',
+    'a..b',
+    'a:b',
+    'a\n',
+    'é',
+    'a'.repeat(256),
+  ])('E70: may not be called %j', (name) => {
+    expect(isRepository(name)).toBe(false)
+  })
+
+  it('E70: is never a path that leads elsewhere', () => {
+    fc.assert(
+      fc.property(fc.string({ unit: fc.constantFrom(...'ab0._-/%\\A\u0000\n'), maxLength: 20 }), (text) => {
+        if (isRepository(text)) expect(new URL(text, 'http://x/').pathname).toBe(`/${text}`)
+      }),
+      { numRuns: 1000 },
+    )
+  })
+
+  it('is told from what is none in linear time', () => {
+    const hostile = `${'a-'.repeat(127)}!`
+    const started = process.cpuUsage().user
+    for (let at = 0; at < 100; at++) isRepository(hostile)
+    expect(process.cpuUsage().user - started).toBeLessThan(1_000_000)
+  })
+})
+
+describe('a reference', () => {
+  const digest = digestOf(Buffer.from('x'))
+
+  it('is a digest where it has a colon, else a tag', () => {
+    expect(parseReference('r', digest)).toEqual({ repository: 'r', digest })
+    expect(parseReference('r', 'v1.0')).toEqual({ repository: 'r', tag: 'v1.0' })
+    expect(referenceText(parseReference('r', digest))).toBe(digest)
+  })
+
+  it('E71: that can be neither is malformed or unknown', () => {
+    expect(() => parseReference('r', 'sha256:x')).toThrow(expect.objectContaining({ code: 'DIGEST_INVALID' }))
+    for (const text of ['', '.a', '-a', 'a b', 'a'.repeat(129)]) {
+      expect(isTag(text)).toBe(false)
+      expect(() => parseReference('r', text)).toThrow(expect.objectContaining({ code: 'MANIFEST_UNKNOWN' }))
+    }
+  })
+
+  it('to referrers is a tag, for either algorithm', () => {
+    expect(referrersTag(digest)).toBe(digest.replace(':', '-'))
+    expect(referrersTag(digestOf(Buffer.from('x'), 'sha512'))).toMatch(/^sha512-[0-9a-f]{64}$/)
+    expect(isTag(referrersTag(digest))).toBe(true)
+  })
+})
