@@ -85,6 +85,7 @@ export class Client implements AsyncDisposable {
   async #persist(question: Question): Promise<Answer> {
     for (let attempt = 0; ; attempt++) {
       const last = attempt === maxRetries
+      this.#cooldown.assertOver()
       try {
         const answer = await this.#authorized(question)
         const { incoming } = answer
@@ -137,7 +138,6 @@ export class Client implements AsyncDisposable {
   }
 
   async #follow({ pull, ...rest }: Question, authorization: Authorization | undefined): Promise<Answer> {
-    this.#cooldown.assertOver()
     const request = { ...rest, signal: pull?.signal, requestId: pull?.requestId }
     const answer = await follow(this.rule, request, authorization?.header, (hop) => this.#send(hop))
     const { incoming, foreign } = answer

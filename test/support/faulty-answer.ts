@@ -75,6 +75,7 @@ function ranged(seen: Seen, answer: Answer, fault: Fault) {
 }
 
 async function sendBody(response: ServerResponse, seen: Seen, content: Blob, from: number, to: number, fault: Fault) {
+  response.flushHeaders() // also where the first stop is before the first byte
   const stops = [fault.resetAfter, fault.endAfter, fault.stallAfter, fault.pauseAfter].filter((at) => at !== undefined)
   let paused = false
   while (from + seen.sent < to) {

@@ -18,6 +18,8 @@ export type TokenPolicy = {
   challenge?: string | null
   /** The scope that the challenge names; by default the right one. */
   challengeScope?: string
+  /** The challenge to those who showed something. */
+  staleChallenge?: string
 }
 
 type Policy = { kind: 'open' } | { kind: 'basic'; header: string } | ({ kind: 'token' } & TokenPolicy)
@@ -28,7 +30,8 @@ export const basic = (username: string, password: string): string =>
 /** Who may pull, the way registries decide it. */
 export class Gate {
   #policy: Policy = { kind: 'open' }
-  readonly #tokens = new Map<string, string>()
+  readonly #issued = new Map<string, string>()
+  #accepted = this.#issued
 
   open(): void {
     this.#policy = { kind: 'open' }
@@ -38,17 +41,19 @@ export class Gate {
     this.#policy = { kind: 'basic', header: basic(username, password) }
   }
 
-  requireToken(policy: TokenPolicy): void {
+  /** Accepts the tokens that `issuer` gives out. */
+  requireToken(policy: TokenPolicy, issuer: Gate): void {
     this.#policy = { kind: 'token', ...policy }
+    this.#accepted = issuer.#issued
   }
 
   revokeTokens(): void {
-    this.#tokens.clear()
+    this.#accepted.clear()
   }
 
   /** Every token that is valid now. */
   get tokens(): string[] {
-    return [...this.#tokens.keys()]
+    return [...this.#accepted.keys()]
   }
 
   /** The refusal, or nothing where the request may pass. */
@@ -60,10 +65,12 @@ export class Gate {
       return failure(401, 'UNAUTHORIZED', { 'www-authenticate': 'Basic realm="test"' })
     }
     const scope = seen.repository ? `repository:${seen.repository}:pull` : ''
-    const granted = this.#tokens.get(seen.headers.authorization?.replace(/^Bearer /, '') ?? '')
+    const granted = this.#accepted.get(seen.headers.authorization?.replace(/^Bearer /, '') ?? '')
     if (granted !== undefined && (scope === '' || granted === scope)) return undefined
     if (policy.challenge === null && seen.kind !== 'ping') return failure(401, 'UNAUTHORIZED')
-    return failure(401, 'UNAUTHORIZED', { 'www-authenticate': policy.challenge ?? challengeOf(policy, origin, scope) })
+    const stale = seen.headers.authorization === undefined ? undefined : policy.staleChallenge
+    const challenge = stale ?? policy.challenge ?? challengeOf(policy, origin, scope)
+    return failure(401, 'UNAUTHORIZED', { 'www-authenticate': challenge })
   }
 
   issue(seen: Seen): Answer {
@@ -75,7 +82,7 @@ export class Gate {
     if (!known && !(anonymous && sent === undefined)) return failure(401, 'UNAUTHORIZED')
     const query = new URL(seen.url, 'http://token').searchParams
     const token = `token-${randomBytes(12).toString('hex')}`
-    this.#tokens.set(token, query.get('scope') ?? '')
+    this.#issued.set(token, query.get('scope') ?? '')
     return text(200, JSON.stringify({ [field]: token, ...(expiresIn === null ? {} : { expires_in: expiresIn }) }))
   }
 }

@@ -119,8 +119,9 @@ export class FaultyUpstream implements AsyncDisposable {
     this.#faults.clear()
   }
 
-  requireToken(policy: TokenPolicy = {}): void {
-    this.#gate.requireToken(policy)
+  /** Tokens of its own, or those of another upstream that requires its own. */
+  requireToken(policy: TokenPolicy = {}, issuer: FaultyUpstream = this): void {
+    this.#gate.requireToken({ realm: `${issuer.url}/token`, ...policy }, issuer.#gate)
   }
 
   requireBasic(username: string, password: string): void {
