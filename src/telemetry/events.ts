@@ -65,6 +65,8 @@ export type Events = {
   }
   /** What an upstream said of its rate limit, in requests per window. */
   'cistern:ratelimit': { upstream: string; limit?: number; remaining?: number; source?: string }
+  /** Room was made in the store. */
+  'cistern:eviction': { images: number; blobs: number; bytes: number }
   'cistern:breaker': { upstream: string; state: 'closed' | 'open' | 'half-open' }
 }
 
