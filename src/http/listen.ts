@@ -5,6 +5,7 @@ import type { Duplex } from 'node:stream'
 import { getRequestListener } from '@hono/node-server'
 import { RESPONSE_ALREADY_SENT } from '@hono/node-server/utils/response'
 import { nameInvalid } from '../oci/errors.ts'
+import { publish } from '../telemetry/events.ts'
 import type { App } from './app.ts'
 import { refuseMalformed } from './client-error.ts'
 import { Exchange } from './exchange.ts'
@@ -67,6 +68,9 @@ export async function listen(app: App, options: ListenOptions): Promise<Listener
   )
   server.listen(port, host)
   await once(server, 'listening')
+  server.on('error', (error) =>
+    publish('cistern:fault', { where: 'http', kind: 'internal', message: 'a connection could not be accepted', error }),
+  )
   const { port: bound } = server.address() as AddressInfo
   return {
     url: `http://${host.includes(':') ? `[${host}]` : host}:${bound}`,

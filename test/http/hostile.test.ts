@@ -1,3 +1,4 @@
+import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { type Face, startFace } from '../support/face.ts'
 import { RawConnection } from '../support/raw-http.ts'
@@ -24,9 +25,9 @@ describe('hostile bytes', () => {
   const line = (target: string) => `GET ${target} HTTP/1.1\r\n`
 
   it.each([
-    ['E70: an encoded slash', `${line('/v2/a%2f..%2fb/manifests/x')}Host: x\r\n\r\n`],
-    ['E70: encoded dots', `${line('/v2/%2e%2e/manifests/x')}Host: x\r\n\r\n`],
-    ['E70: a NUL', `${line('/v2/a%00/manifests/x')}Host: x\r\n\r\n`],
+    ['M5, E70: an encoded slash', `${line('/v2/a%2f..%2fb/manifests/x')}Host: x\r\n\r\n`],
+    ['M5, E70: encoded dots', `${line('/v2/%2e%2e/manifests/x')}Host: x\r\n\r\n`],
+    ['M5, E70: a NUL', `${line('/v2/a%00/manifests/x')}Host: x\r\n\r\n`],
     ['E70: an empty segment', `${line('/v2//a/manifests/x')}Host: x\r\n\r\n`],
     ['E70: a backslash', `${line('/v2/a\\b/manifests/x')}Host: x\r\n\r\n`],
     ['E70: upper case', `${line('/v2/Nginx/manifests/x')}Host: x\r\n\r\n`],
@@ -66,6 +67,44 @@ describe('hostile bytes', () => {
     expect(await statusOf(face, `${line('/v2/')}\r\n`)).toBe(400)
     expect(await statusOf(face, `${line('/v2/')}Host: x\r\n__proto__: y\r\n__proto__: z\r\n\r\n`)).toBe(200)
     await expectAlive(face)
+  })
+
+  it('E76: any bytes at all are answered or cut off, and the next request is served', async () => {
+    await using face = await startFace()
+    const fragment = fc.oneof(
+      fc.constantFrom(
+        'GET ',
+        'PUT ',
+        '/v2/',
+        ' HTTP/1.1',
+        '\r\n',
+        '\n',
+        'Host: x',
+        'Content-Length: 5',
+        '?ns=',
+        '__proto__: x',
+      ),
+      fc.constantFrom(
+        'Transfer-Encoding: chunked',
+        'Upgrade: h2c',
+        'Connection: upgrade',
+        'Expect: 100-continue',
+        '\u0000',
+        '%2f',
+      ),
+      fc.string({ maxLength: 5 }),
+    )
+    await fc.assert(
+      fc.asyncProperty(fc.array(fragment, { maxLength: 20 }), async (fragments) => {
+        await using connection = new RawConnection(face.port)
+        connection.send(`${fragments.join('')}\r\n\r\n`)
+        connection.socket.end()
+        await connection.rest()
+        await expectAlive(face)
+      }),
+      { numRuns: 100 },
+    )
+    expect(face.faults).toEqual([])
   })
 
   it('E75: nothing is said inside an answer that is under way', async () => {

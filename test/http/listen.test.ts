@@ -53,6 +53,12 @@ describe('connections', () => {
     expect(await connection.rest()).toBe('')
   })
 
+  it('D61: that say nothing are closed', async () => {
+    await using face = await startFace({ headersTimeoutMs: 50 })
+    await using connection = new RawConnection(face.port)
+    await connection.rest()
+  })
+
   it('D61: beyond the most are dropped', async () => {
     await using face = await startFace({ maxConnections: 1 })
     await using first = new RawConnection(face.port)

@@ -12,7 +12,7 @@ export type Name = {
   /** The canonical name here: for cache keys, logs and permissions. */
   repository: string
   upstreamRepository: string
-  /** `ns` to be echoed. */
+  /** The `ns` that the client sent, where it leads to the same rule. */
   namespace: string | undefined
   /** As the client wrote it. */
   written: string
@@ -105,11 +105,12 @@ async function resolveName(
   const path = `${mount.path}/${written}`
   if (!found) return { rule: undefined, repository: written, upstreamRepository: written, namespace, written, path }
   const { rule, rest } = found
+  const meant = namespace !== undefined && book.byNamespace(namespace) === rule
   return {
     rule,
     repository: localRepository(rule, rest),
     upstreamRepository: upstreamRepository(rule, rest),
-    namespace,
+    namespace: meant ? namespace : undefined,
     written,
     path,
   }

@@ -58,6 +58,13 @@ describe('the shapes of a name', () => {
     })
   })
 
+  it('strips one prefix, and echoes no namespace that another rule answers for', async () => {
+    expect(await nameOf('/v2/quay.io/docker.io/app/tags/list?ns=docker.io')).toMatchObject({
+      repository: 'quay.io/docker.io/app',
+      namespace: undefined,
+    })
+  })
+
   it('puts the upstream prefix of a rule in front', async () => {
     expect(await nameOf('/v2/team/app/tags/list')).toMatchObject({
       repository: 'team/app',
