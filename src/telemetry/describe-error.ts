@@ -6,7 +6,7 @@ export type ErrorDescription = {
   name?: string
   code?: string
   kind?: string
-  /** Of errors that nobody foresaw. */
+  /** Of errors that nobody foresaw: neither ours nor those of the system or the network, which have a code. */
   stack?: string
   cause?: ErrorDescription
 }
@@ -29,13 +29,14 @@ export const withoutSecrets = (text: string): string =>
 export function describeError(error: unknown, causes = maxCauses): ErrorDescription {
   if (!(error instanceof Error)) return { message: `a value that is no error was thrown (${typeof error})` }
   const { code } = error as { code?: unknown }
-  const foreseen = error instanceof RegistryError
+  const ofOurs = error instanceof RegistryError
+  const foreseen = ofOurs || (typeof code === 'string' && !code.startsWith('ERR_'))
   const innermost = causes === 0 || error.cause === undefined
   return {
     message: safe(error.message),
     ...(error.name !== 'Error' && { name: safe(error.name) }),
     ...((typeof code === 'string' || typeof code === 'number') && { code: safe(String(code)) }),
-    ...(foreseen && { kind: error.kind }),
+    ...(ofOurs && { kind: error.kind }),
     ...(!foreseen && error.stack && { stack: printable(withoutSecrets(error.stack), maxStackLength) }),
     ...(!innermost && { cause: describeError(error.cause, causes - 1) }),
   }

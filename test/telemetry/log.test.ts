@@ -84,10 +84,20 @@ it('writes one line for a fault, with its causes', () => {
         message: 'upstream is not there',
         code: 'UNAVAILABLE',
         kind: 'unavailable',
-        cause: { message: 'connect ECONNREFUSED', code: 'ECONNREFUSED', stack: expect.any(String) },
+        cause: { message: 'connect ECONNREFUSED', code: 'ECONNREFUSED' },
       },
     },
   ])
+})
+
+it('tells where an error came from that nobody foresaw', () => {
+  open()
+  publish('cistern:fault', { where: 'http', kind: 'internal', message: 'm', error: new TypeError('x is undefined') })
+  expect(entries()[0].error).toEqual({
+    name: 'TypeError',
+    message: 'x is undefined',
+    stack: expect.stringContaining('log.test'),
+  })
 })
 
 it('writes no query, user or header of an error, however deep', () => {
