@@ -38,8 +38,6 @@ const failWith = (name: string, message: string) => () => {
   throw Object.assign(new Error(message), { name })
 }
 
-const nothing = async () => {}
-
 function fromFile(
   name: string,
   source: (path: string) => CredentialSource,
@@ -54,15 +52,9 @@ function fromFile(
       credentials: credentialsOf(source(path), host),
       rotate,
       spoil: () => rm(path),
-      [Symbol.asyncDispose]: nothing,
     }
   })
 }
-
-credentialsContract('username and password', async () => ({
-  credentials: credentialsOf(user, 'quay.io'),
-  [Symbol.asyncDispose]: nothing,
-}))
 
 fromFile(
   'password file',
@@ -89,7 +81,6 @@ credentialsContract('secrets manager', async () => {
     spoil: async () => {
       aws.operations.GetSecretValue = () => ({ SecretString: '{"username": canary' })
     },
-    [Symbol.asyncDispose]: nothing,
   }
 })
 
@@ -108,8 +99,15 @@ credentialsContract('ecr', async () => {
     spoil: async () => {
       aws.operations.GetAuthorizationToken = failWith('AccessDeniedException', 'no')
     },
-    [Symbol.asyncDispose]: nothing,
   }
+})
+
+describe('a credential of the configuration', () => {
+  it('is given, refused or not', async () => {
+    const credentials = credentialsOf(user, 'quay.io')
+    credentials.reject(user)
+    expect(await credentials.get()).toEqual(user)
+  })
 })
 
 describe('no credential', () => {
