@@ -29,6 +29,8 @@ export class Exchange {
   readonly outgoing: ServerResponse
   readonly client: string
   readonly principal: Principal
+  /** Whether the operating system took the whole answer. */
+  answered = false
   readonly facts: Facts = { route: 'none', bytes: 0 }
   readonly #gone = new AbortController()
   readonly #startedAt = performance.now()
@@ -40,7 +42,7 @@ export class Exchange {
     this.principal = principalOf(incoming)
     outgoing.on('error', () => {}) // told by 'close' too
     outgoing.once('close', () => {
-      if (!outgoing.writableFinished) this.#gone.abort(new ConnectionClosed())
+      if (!this.answered) this.#gone.abort(new ConnectionClosed())
     })
   }
 
@@ -74,7 +76,7 @@ export class Exchange {
         method: incoming.method ?? '',
         status: outgoing.headersSent ? outgoing.statusCode : clientClosedRequest,
         durationMs: performance.now() - this.#startedAt,
-        aborted: !outgoing.writableFinished,
+        aborted: !this.answered,
         client: this.client,
         userAgent: (incoming.headers['user-agent'] ?? '').slice(0, 256),
       }),

@@ -195,6 +195,7 @@ describe('D68: a method that writes', () => {
     expect([status, headers.get('connection'), complete]).toEqual([405, 'close', true])
     await connection.rest()
     expect(connection.socket.bytesWritten - connection.socket.writableLength).toBeLessThan(32 * 1024 * 1024)
+    await expect.poll(() => face.requests).toMatchObject([{ status: 405, aborted: false }])
     await expectAlive(face)
   })
 

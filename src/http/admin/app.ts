@@ -1,8 +1,8 @@
 import { Hono } from 'hono/tiny'
-import { nameUnknown, unsupported } from '../../oci/errors.ts'
+import { unsupported } from '../../oci/errors.ts'
 import type { App } from '../app.ts'
 import type { HttpEnv } from '../exchange.ts'
-import { respondError } from '../oci/errors.ts'
+import { respondError, respondNowhere } from '../oci/errors.ts'
 import { respond, respondJson } from '../oci/respond.ts'
 
 /** Whether this instance can do its work, and what that was judged by. Upstreams are no part of it. */
@@ -37,7 +37,7 @@ export function adminApp({ ready, metrics }: AdminOptions): App {
       body: bytes,
     })
   })
-  app.notFound(({ env }) => respondError(env.exchange, nameUnknown('of that path')))
+  app.notFound(({ env }) => respondNowhere(env.exchange))
   app.onError((error, { env }) => respondError(env.exchange, error))
   return app
 }

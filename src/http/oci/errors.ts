@@ -42,6 +42,10 @@ export async function respondError(exchange: Exchange, cause: unknown, throttled
   return respondJson(exchange, status, errorBody(code, error.message), headersFor(error))
 }
 
+/** The answer where no route leads. */
+export const respondNowhere = (exchange: Exchange) =>
+  respondError(exchange, new RegistryError('unknown', 'NAME_UNKNOWN', 'nothing is served under this path'))
+
 /** The body of every error, in the form that the specification gives it. */
 export const errorBody = (code: string, message: string) => ({ errors: [{ code, message: printable(message) }] })
 

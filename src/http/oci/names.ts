@@ -1,5 +1,5 @@
 import { type Digest, parseDigest } from '../../oci/digest.ts'
-import { nameUnknown } from '../../oci/errors.ts'
+import { nameUnknown, RegistryError } from '../../oci/errors.ts'
 import { parseReference, parseRepository, type Reference } from '../../oci/reference.ts'
 import { localRepository, type Rule, upstreamRepository } from '../../rules/rule.ts'
 import type { RuleBook } from '../../rules/rule-book.ts'
@@ -143,15 +143,18 @@ async function lead(
 function namespaceOf(query: URLSearchParams): string | undefined {
   const [namespace, ...others] = query.getAll('ns')
   if (namespace === undefined) return undefined
-  if (others.length > 0 || !/^[a-z0-9.-]{1,253}(?::\d{1,5})?$/i.test(namespace)) throw nameUnknown('of that namespace')
+  if (others.length > 0 || !/^[a-z0-9.-]{1,253}(?::\d{1,5})?$/i.test(namespace)) throw namespaceUnknown()
   return namespace.toLowerCase()
 }
 
 function ruleOf(namespace: string, book: RuleBook): Rule {
   const rule = book.byNamespace(namespace)
-  if (!rule) throw nameUnknown(`of ${namespace}`)
+  if (!rule) throw namespaceUnknown()
   return rule
 }
+
+const namespaceUnknown = () =>
+  new RegistryError('unknown', 'NAME_UNKNOWN', 'the registry of this namespace is not served here')
 
 /** A name that starts with a host is meant for that host, never for the default upstream. */
 const startsWithHost = (written: string): boolean => {

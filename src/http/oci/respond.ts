@@ -33,6 +33,7 @@ export async function respond(exchange: Exchange, { status, headers, length, bod
       ...(unread && { Connection: 'close' }),
     })
     if (body && length && !exchange.isHead) await sendBody(exchange, body, length)
+    exchange.answered = true
     if (unread) {
       outgoing.flushHeaders()
       await dropInput(incoming)
