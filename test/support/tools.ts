@@ -46,7 +46,7 @@ export const missingTools = (tools: readonly Tool[]): Tool[] => tools.filter((to
 /** Throws where `tool` is missing. */
 export function requireTool(tool: Tool): string {
   const found = findTool(tool)
-  if (!found) throw new Error(`${tool} is not installed`)
+  if (!found) throw new Error(`${tool} is not installed, or too old`)
   return found
 }
 
