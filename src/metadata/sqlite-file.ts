@@ -95,8 +95,14 @@ function open(path: string, tables: readonly string[]): DatabaseSync {
   }
 }
 
-/** https://www.sqlite.org/rescode.html: SQLITE_CORRUPT and SQLITE_NOTADB, with their extended codes. */
-const isCorruption = (error: unknown): boolean => {
+/** The file is not what it should be: SQLITE_CORRUPT or SQLITE_NOTADB. */
+const isCorruption = (error: unknown): boolean => hasCode(error, 11, 26)
+
+/** The disk would not take a write: SQLITE_BUSY, SQLITE_READONLY, SQLITE_IOERR, SQLITE_FULL or SQLITE_CANTOPEN. */
+export const isRefusal = (error: unknown): boolean => hasCode(error, 5, 8, 10, 13, 14)
+
+/** Extended codes have the primary one in their low byte: https://www.sqlite.org/rescode.html */
+function hasCode(error: unknown, ...codes: number[]): boolean {
   const { errcode } = error as { errcode?: number }
-  return errcode !== undefined && [11, 26].includes(errcode & 0xff)
+  return errcode !== undefined && codes.includes(errcode & 0xff)
 }

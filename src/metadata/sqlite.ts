@@ -1,11 +1,14 @@
 import { publish } from '../telemetry/events.ts'
 import type { Collection, KeyRange, Link, Metadata, ReferrersRecord, RepositoryRecord, Tag } from './metadata.ts'
-import { SqliteFile } from './sqlite-file.ts'
+import { isRefusal, SqliteFile } from './sqlite-file.ts'
 
 const tables = ['repositories', 'links', 'tags', 'referrers'] as const
 type Table = (typeof tables)[number]
 
-/** One table per collection, values as JSON. A value that cannot be read is forgotten, and that is announced. */
+/**
+ * One table per collection, values as JSON. A value that cannot be read is forgotten, and a write that the disk
+ * refuses is dropped: both are announced, and neither may cost a client its answer.
+ */
 export class SqliteMetadata implements Metadata {
   readonly repositories: Collection<RepositoryRecord>
   readonly links: Collection<Link>
@@ -54,7 +57,7 @@ class SqliteCollection<T> implements Collection<T> {
   }
 
   async set(key: string, value: T): Promise<void> {
-    this.#file.run(`INSERT OR REPLACE INTO ${this.#table} (key, value) VALUES (?, ?)`, key, JSON.stringify(value))
+    this.#write(`INSERT OR REPLACE INTO ${this.#table} (key, value) VALUES (?, ?)`, key, JSON.stringify(value))
   }
 
   async create(key: string, value: T): Promise<boolean> {
@@ -62,7 +65,7 @@ class SqliteCollection<T> implements Collection<T> {
   }
 
   async delete(key: string): Promise<boolean> {
-    return this.#file.run(`DELETE FROM ${this.#table} WHERE key = ?`, key)
+    return this.#write(`DELETE FROM ${this.#table} WHERE key = ?`, key)
   }
 
   async *entries({ prefix = '', after = '', limit = Infinity }: KeyRange = {}): AsyncIterable<[string, T]> {
@@ -91,11 +94,22 @@ class SqliteCollection<T> implements Collection<T> {
     }
   }
 
+  #write(sql: string, key: string, ...values: string[]): boolean {
+    try {
+      return this.#file.run(sql, key, ...values)
+    } catch (error) {
+      if (!isRefusal(error)) throw error
+      const message = `${this.#table} could not be written`
+      publish('cistern:fault', { where: 'metadata', kind: 'internal', message, reference: key, error })
+      return false
+    }
+  }
+
   #read({ key, value }: Row): T | undefined {
     try {
       return JSON.parse(value)
     } catch (error) {
-      this.#file.run(`DELETE FROM ${this.#table} WHERE key = ?`, key)
+      this.#write(`DELETE FROM ${this.#table} WHERE key = ?`, key)
       const message = `an unreadable entry of ${this.#table} was forgotten`
       publish('cistern:fault', { where: 'metadata', kind: 'corrupt', message, reference: key, error })
       return undefined

@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process'
 import { mkdtempSync, readdirSync, readFileSync, statSync, truncateSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -93,6 +94,22 @@ it('G99: metadata found corrupt later are set aside and begun afresh', () =>
     expect(await metadata.links.get('a')).toEqual(link)
     expect(readdirSync(join(file, '..'))).toContain('metadata.db.corrupt-1')
   }))
+
+it('G90: a write that the disk refuses is dropped and announced, and what was written stays', () => {
+  const module = (path: string) => JSON.stringify(new URL(`../../src/${path}`, import.meta.url).href)
+  const script = `
+    import { SqliteMetadata } from ${module('metadata/sqlite.ts')}
+    import { subscribe } from ${module('telemetry/events.ts')}
+    let faults = 0
+    subscribe('cistern:fault', () => faults++)
+    await using metadata = SqliteMetadata.open(process.argv[1])
+    let written = 0
+    for (; faults === 0 && written < 10_000; written++) await metadata.links.set('key-' + written, {})
+    console.log(faults, await metadata.links.get('key-0'), await metadata.links.get('key-' + (written - 1)))`
+  const node = [process.execPath, '--input-type=module', '--eval', script, '--', path()]
+  const limited = ['-c', 'ulimit -f 128; exec "$0" "$@"', ...node]
+  expect(execFileSync('bash', limited, { encoding: 'utf8' })).toBe('1 {} undefined\n')
+})
 
 it('H114: metadata of a newer version are refused and left as they are', () => {
   const file = path()
