@@ -87,7 +87,7 @@ function open(path: string, tables: readonly string[]): DatabaseSync {
     for (const table of tables) {
       database.exec(`CREATE TABLE IF NOT EXISTS ${table} (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID`)
     }
-    database.exec(`PRAGMA user_version = ${schemaVersion}`)
+    if (version < schemaVersion) database.exec(`PRAGMA user_version = ${schemaVersion}`)
     return database
   } catch (error) {
     database.close()
