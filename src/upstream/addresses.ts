@@ -33,4 +33,5 @@ export const lookUpPublic: LookupFunction = (hostname, options, callback) => {
   })
 }
 
-const notPublic = (host: string) => unavailable(`${host} is not a public address`)
+const notPublic = (host: string) =>
+  unavailable('upstream leads to an address that is not public', { cause: new Error(host) })

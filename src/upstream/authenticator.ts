@@ -81,9 +81,8 @@ export class Authenticator {
     const { upstream, realmHosts } = this.#rule
     const listed = [upstream, ...realmHosts].some((host) => realm?.origin === new URL(host).origin)
     if (!realm || !listed || realm.username !== '' || realm.password !== '') {
-      throw unavailable(
-        `${upstream} sends clients to ${realm?.host ?? 'nowhere'} for tokens, which the rule does not list`,
-      )
+      const cause = new Error(`the realm is at ${realm?.host ?? 'no URL'}`)
+      throw unavailable(`${upstream} sends clients for tokens to a host that the rule does not list`, { cause })
     }
     if (realm.protocol === 'http:' && !upstream.startsWith('http:')) {
       throw unavailable(`${upstream} sends clients to plain http for tokens`)

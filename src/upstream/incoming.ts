@@ -1,10 +1,13 @@
 import type { IncomingHttpHeaders } from 'node:http'
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { Dispatcher } from 'undici'
 import { corrupt, unavailable } from '../oci/errors.ts'
 import { failureOf, reasonOf } from './failure.ts'
 
 const highWater = 256 * 1024
 const slowestBytesPerSecond = 1024
+const longestDrop = 16 * 1024
+const dropMs = 500
 
 export type IncomingOptions = {
   host: string
@@ -98,12 +101,15 @@ export class Incoming implements Dispatcher.DispatchHandler {
       chunks.push(chunk)
       if (this.received > limit) throw this.#tooLong(limit)
     }
+    await nextTurn() // undici takes a connection back one turn after its answer ended: a request before that opens another
     return Buffer.concat(chunks)
   }
 
-  /** Ends an answer whose body does not matter: a short one is read so that its connection serves again. */
+  /** Ends an answer whose body does not matter: one that is short and quick is read, so that its connection serves again. */
   async drop(): Promise<void> {
-    await this.read(16 * 1024).catch(() => this.destroy())
+    const patience = setTimeout(() => this.destroy(), dropMs)
+    await this.read(longestDrop).catch(() => this.destroy())
+    clearTimeout(patience)
   }
 
   /** The signal it was asked under has no more say. */

@@ -55,7 +55,8 @@ function assertMayFollow(rule: Rule, from: URL, to: URL): void {
   const own = new URL(rule.upstream).origin
   const listed =
     rule.redirectHosts === undefined || rule.redirectHosts.some((host) => new URL(host).origin === to.origin)
-  if (to.origin !== own && !listed) throw refused(from, `to ${to.host}, which the rule does not list`)
+  if (to.origin !== own && !listed) throw refused(from, 'to a host that the rule does not list', to.host)
 }
 
-const refused = (from: URL, how: string) => unavailable(`${from.host} redirects ${how}`)
+const refused = (from: URL, how: string, host?: string) =>
+  unavailable(`${from.host} redirects ${how}`, host === undefined ? {} : { cause: new Error(host) })

@@ -41,6 +41,8 @@ export async function startUpstream(settings: UpstreamSettings = {}): Promise<Fa
 export class FaultyUpstream implements AsyncDisposable {
   readonly settings: UpstreamSettings
   readonly log: Seen[] = []
+  /** Connections that were opened, ever. */
+  connections = 0
   readonly #gate = new Gate()
   readonly #faults = new Faults()
   readonly #repositories = new Map<string, Repository>()
@@ -160,6 +162,10 @@ export class FaultyUpstream implements AsyncDisposable {
     const answer = (request: IncomingMessage, response: ServerResponse) => void this.#answer(request, response)
     const { tls } = this.settings
     const server = tls ? createTlsServer(tls, answer) : createServer(answer)
+    server.on('connection', (socket) => {
+      socket.on('error', () => {})
+      this.connections++
+    })
     server.listen(this.#port, '127.0.0.1')
     await once(server, 'listening')
     this.#port = (server.address() as AddressInfo).port
@@ -197,7 +203,6 @@ export class FaultyUpstream implements AsyncDisposable {
 
   async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
     response.on('error', () => {})
-    request.socket.on('error', () => {})
     const seen = readRequest(request)
     this.log.push(seen)
     this.#arrivals.emit('request')

@@ -111,7 +111,7 @@ describe('redirects', () => {
     const others = ['169.254.169.254', '10.0.0.1', '192.168.1.1', '[fd00::1]', '[64:ff9b::a9fe:a9fe]', '100.64.0.1']
     for (const host of [...hosts, ...others]) {
       remote.fault('*', { times: 1, redirect: `http://${host}:${port}/v2/` })
-      const refusal = { ...unavailable, message: expect.stringContaining('not a public address') }
+      const refusal = { ...unavailable, message: expect.stringContaining('an address that is not public') }
       await expect(upstream.resolve(tag), host).rejects.toMatchObject(refusal)
     }
     expect(inside.requests()).toHaveLength(0)

@@ -126,3 +126,28 @@ describe('an upstream that fails', () => {
     expect(pulled.at(-1)).toEqual(['manifest', descriptor.size])
   })
 })
+
+describe('an upstream whose refusals never end', () => {
+  it('keeps nobody waiting for their bodies', async () => {
+    await using remote = await startUpstream()
+    await using upstream = upstreamTo(remote.url, { timeouts: { connectMs: 1000, headersMs: 60_000, idleMs: 60_000 } })
+    remote.fault('manifest', { status: 404, body: 'x'.repeat(100), stallAfter: 1 })
+    await expect(upstream.manifest(tag)).rejects.toMatchObject({ kind: 'unknown' })
+    remote.heal()
+    remote.fault('manifest', { status: 404, body: 'x'.repeat(1_000_000), stallAfter: 500_000 })
+    await expect(upstream.manifest(tag)).rejects.toMatchObject({ kind: 'unknown' })
+  })
+
+  it('a connection whose answer was read serves again', async () => {
+    await using remote = await startUpstream()
+    await using upstream = upstreamTo(remote.url)
+    const nginx = remote.addImage(repository, 'latest', image())
+    remote.requireToken()
+    await upstream.manifest(tag)
+    await expect(upstream.manifest({ repository, tag: 'no' })).rejects.toMatchObject({ kind: 'unknown' })
+    await upstream.manifest({ repository, digest: nginx.digest })
+    await upstream.tags(repository)
+    expect(remote.requests()).toHaveLength(6)
+    expect(remote.connections).toBe(1)
+  })
+})
