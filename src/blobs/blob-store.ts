@@ -15,8 +15,10 @@ export interface BlobStore {
   stat(digest: Digest): Promise<BlobInfo | undefined>
   /** One call, so that no eviction can come between a look and the opening. What is not a plain file is not there. */
   open(digest: Digest): Promise<OpenBlob | undefined>
-  /** Throws what the file system throws. */
-  create(algorithm: Algorithm): Promise<BlobWriter>
+  /** `size` is what is expected to be written, in bytes. Throws what the file system throws. */
+  create(algorithm: Algorithm, size: number): Promise<BlobWriter>
+  /** Notes that a blob is in use. What is not there is no error. */
+  touch(digest: Digest, usedAt: number): Promise<void>
   /** Those who have the blob open keep reading. Resolves to whether it was there. */
   delete(digest: Digest): Promise<boolean>
   list(): AsyncIterable<BlobInfo>

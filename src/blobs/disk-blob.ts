@@ -8,14 +8,12 @@ import type { BufferPool } from './buffer-pool.ts'
 /** A blob file held open. Its size is that of the file as opened, whatever happens to the name meanwhile. */
 export class DiskBlob implements OpenBlob {
   readonly size: number
-  readonly usedAt: number
   readonly #handle: FileHandle
   readonly #pool: BufferPool
 
-  constructor(handle: FileHandle, size: number, usedAt: number, pool: BufferPool) {
+  constructor(handle: FileHandle, size: number, pool: BufferPool) {
     this.#handle = handle
     this.size = size
-    this.usedAt = usedAt
     this.#pool = pool
   }
 

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { constants } from 'node:fs'
-import { type FileHandle, mkdir, open, readdir, rename, rm, unlink } from 'node:fs/promises'
+import { type FileHandle, lstat, lutimes, mkdir, open, readdir, rename, rm, unlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type Algorithm, algorithmOf, type Digest, hexOf, isDigest } from '../oci/digest.ts'
 import type { BlobInfo, BlobStore, BlobWriter, OpenBlob } from './blob-store.ts'
@@ -35,16 +35,18 @@ export class DiskStore implements BlobStore {
   }
 
   async stat(digest: Digest): Promise<BlobInfo | undefined> {
-    await using blob = await this.open(digest)
-    return blob && { digest, size: blob.size, usedAt: blob.usedAt }
+    const stats = await lstat(this.#path(digest)).catch((error: unknown) => {
+      if (!isCode(error, 'ENOENT', 'ENOTDIR', 'EACCES')) throw error
+    })
+    return stats?.isFile() ? { digest, size: stats.size, usedAt: stats.mtimeMs } : undefined
   }
 
-  async open(digest: Digest): Promise<(OpenBlob & { usedAt: number }) | undefined> {
+  async open(digest: Digest): Promise<OpenBlob | undefined> {
     const handle = await openPlain(this.#path(digest))
     if (!handle) return undefined
     try {
       const stats = await handle.stat()
-      if (stats.isFile()) return new DiskBlob(handle, stats.size, stats.mtimeMs, this.#pool)
+      if (stats.isFile()) return new DiskBlob(handle, stats.size, this.#pool)
     } catch (error) {
       await handle.close()
       throw error
@@ -57,6 +59,13 @@ export class DiskStore implements BlobStore {
     const temporary = join(this.#root, 'ingest', randomUUID())
     const handle = await open(temporary, 'wx+', 0o640)
     return new DiskWriter(handle, temporary, algorithm, (digest) => this.#publish(temporary, digest))
+  }
+
+  async touch(digest: Digest, usedAt: number): Promise<void> {
+    const at = usedAt / 1000
+    await lutimes(this.#path(digest), at, at).catch((error: unknown) => {
+      if (!isCode(error, 'ENOENT')) throw error
+    })
   }
 
   async delete(digest: Digest): Promise<boolean> {

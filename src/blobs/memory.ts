@@ -22,6 +22,11 @@ export class MemoryStore implements BlobStore {
     return new MemoryWriter(algorithm, (digest, bytes) => this.#blobs.set(digest, { bytes, usedAt: Date.now() }))
   }
 
+  async touch(digest: Digest, usedAt: number): Promise<void> {
+    const blob = this.#blobs.get(digest)
+    if (blob) blob.usedAt = usedAt
+  }
+
   async delete(digest: Digest): Promise<boolean> {
     return this.#blobs.delete(digest)
   }

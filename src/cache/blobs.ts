@@ -85,6 +85,7 @@ export class CachedBlobs {
         const resolved = range && resolveRange(range, blob.size)
         const descriptor = { mediaType: octetStream, digest, size: blob.size }
         const body = blob.body(resolved)
+        this.#cache.uses.note(digest)
         return { descriptor, body, outcome: { cache }, ...(resolved && { range: resolved }) }
       }
       const message = `a stored blob has ${blob.size} bytes in place of ${link.size}`
@@ -144,7 +145,7 @@ export class CachedBlobs {
         return registry.blob(this.#origin.nameOf(repository), digest, { requestId, ...range })
       },
       committed: async (size) => {
-        await this.#links.vouch(repository, digest, size)
+        await this.#links.vouch(repository, digest, { size })
       },
     })
   }
@@ -198,7 +199,7 @@ export class CachedBlobs {
       key,
       async () => {
         const { size } = await registry.stat(this.#origin.nameOf(repository), digest, { requestId: pull.requestId })
-        return this.#links.vouch(repository, digest, size)
+        return this.#links.vouch(repository, digest, { size })
       },
       pull.signal,
     )

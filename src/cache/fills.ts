@@ -89,7 +89,7 @@ export class Fills {
     this.#partials.delete(digest)
     try {
       const read = await source.open(partial?.written ?? 0)
-      return { read, writer: partial ?? (await this.#writer(digest)) }
+      return { read, writer: partial ?? (await this.#writer(digest, read.descriptor.size)) }
     } catch (error) {
       if (partial) this.#keep(digest, partial, error)
       throw error
@@ -97,9 +97,9 @@ export class Fills {
   }
 
   /** A store that cannot take a blob does not keep clients from it. */
-  async #writer(digest: Digest): Promise<BlobWriter> {
+  async #writer(digest: Digest, size: number): Promise<BlobWriter> {
     try {
-      return await this.#blobs.create(algorithmOf(digest))
+      return await this.#blobs.create(algorithmOf(digest), size)
     } catch (error) {
       return new UnstoredWriter(algorithmOf(digest), error)
     }

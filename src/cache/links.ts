@@ -24,9 +24,9 @@ export class Links {
   }
 
   /** Records that upstream gave us `digest` in answer to a question about `repository`. */
-  async vouch(repository: string, digest: Digest, size: number, mediaType?: string): Promise<Link> {
+  async vouch(repository: string, digest: Digest, facts: Pick<Link, 'size' | 'mediaType' | 'needs'>): Promise<Link> {
     const now = this.#clock()
-    const link = { size, upstream: this.#upstream ?? '', linkedAt: now, ...(mediaType ? { mediaType } : {}) }
+    const link = { ...facts, upstream: this.#upstream ?? '', linkedAt: now }
     await this.#metadata.links.set(linkKey(repository, digest), link)
     await this.#metadata.repositories.create(repository, { createdAt: now })
     return link

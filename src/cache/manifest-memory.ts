@@ -14,6 +14,10 @@ export class ManifestMemory {
     return this.#manifests.get(digest)
   }
 
+  delete(digest: Digest): void {
+    this.#manifests.delete(digest)
+  }
+
   set(digest: Digest, bytes: Uint8Array): void {
     this.#manifests.set(digest, bytes)
   }

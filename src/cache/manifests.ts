@@ -2,6 +2,7 @@ import { SingleFlight } from '../async/single-flight.ts'
 import type { Link } from '../metadata/metadata.ts'
 import { algorithmOf, type Digest, digestOf } from '../oci/digest.ts'
 import { manifestUnknown } from '../oci/errors.ts'
+import { needsOf } from '../oci/manifest.ts'
 import { type Reference, referenceText } from '../oci/reference.ts'
 import type { Descriptor, Manifest, Pull, Registry, Resolved } from '../oci/registry.ts'
 import { publish } from '../telemetry/events.ts'
@@ -29,7 +30,9 @@ export class CachedManifests {
     const link = await this.#links.get(repository, digest)
     if (!link?.mediaType) return undefined
     const size = this.#cache.memory.get(digest)?.length ?? (await this.#cache.blobs.stat(digest))?.size
-    return size === link.size ? { mediaType: link.mediaType, digest, size } : undefined
+    if (size !== link.size) return undefined
+    this.#cache.uses.note(digest)
+    return { mediaType: link.mediaType, digest, size }
   }
 
   /** The same with its bytes, which are hashed when they come from disk. */
@@ -71,7 +74,7 @@ export class CachedManifests {
     const { digest, mediaType } = descriptor
     this.#cache.memory.set(digest, bytes)
     try {
-      await using writer = await this.#cache.blobs.create(algorithmOf(digest))
+      await using writer = await this.#cache.blobs.create(algorithmOf(digest), bytes.length)
       await writer.write(bytes)
       await writer.commit({ digest, size: bytes.length })
     } catch (error) {
@@ -79,7 +82,7 @@ export class CachedManifests {
       publish('cistern:fault', { where: 'blobs', kind: 'internal', message, repository, reference: digest, error })
       return false
     }
-    await this.#links.vouch(repository, digest, bytes.length, mediaType)
+    await this.#links.vouch(repository, digest, { size: bytes.length, mediaType, needs: needsOf(bytes) })
     return true
   }
 
@@ -102,9 +105,11 @@ export class CachedManifests {
     const prove = async () => {
       const asked = { repository: this.#origin.nameOf(repository), digest }
       const { descriptor } = await registry.resolve(asked, { requestId: pull.requestId })
-      const link = await this.#links.vouch(repository, digest, descriptor.size, descriptor.mediaType)
-      const manifest = await this.#read(link, digest)
-      return manifest ?? this.#fetch({ repository, digest }, pull.requestId)
+      const { size, mediaType } = descriptor
+      const manifest = await this.#read({ size, mediaType }, digest)
+      if (!manifest) return this.#fetch({ repository, digest }, pull.requestId)
+      await this.#links.vouch(repository, digest, { size, mediaType, needs: needsOf(manifest.bytes) })
+      return manifest
     }
     return this.#noting(key, pull, async () => {
       const manifest = await this.#flights.do(`${key} proof`, prove, pull.signal).result
@@ -124,10 +129,11 @@ export class CachedManifests {
     }
   }
 
-  async #read(link: Link, digest: Digest): Promise<Manifest | undefined> {
+  async #read(link: Pick<Link, 'size' | 'mediaType'>, digest: Digest): Promise<Manifest | undefined> {
     if (!link.mediaType) return undefined
     const bytes = this.#cache.memory.get(digest) ?? (await this.#load(digest, link.size))
     if (bytes?.length !== link.size) return undefined
+    this.#cache.uses.note(digest)
     return { descriptor: { mediaType: link.mediaType, digest, size: link.size }, bytes }
   }
 

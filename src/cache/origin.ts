@@ -5,6 +5,7 @@ import type { Registry } from '../oci/registry.ts'
 import { type Rule, upstreamNameOf } from '../rules/rule.ts'
 import type { Fills } from './fills.ts'
 import type { ManifestMemory } from './manifest-memory.ts'
+import type { Uses } from './uses.ts'
 
 /** Milliseconds since the epoch. */
 export type Clock = () => number
@@ -15,6 +16,7 @@ export type Cache = {
   metadata: Metadata
   fills: Fills
   memory: ManifestMemory
+  uses: Uses
   clock: Clock
   /** How long upstream may take to confirm something that can be served as it is. */
   revalidateMs: number

@@ -2,10 +2,8 @@ import { access, constants, mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { isDeepStrictEqual } from 'node:util'
 import { ClientLimits } from '../access/client-limits.ts'
-import { DiskStore } from '../blobs/disk.ts'
 import { Directory } from '../cache/directory.ts'
 import { Fills } from '../cache/fills.ts'
-import { ManifestMemory } from '../cache/manifest-memory.ts'
 import type { Config } from '../config.ts'
 import { credentialsOf } from '../credentials/from-rule.ts'
 import { adminApp, type Readiness } from '../http/admin/app.ts'
@@ -17,9 +15,9 @@ import { SqliteMetadata } from '../metadata/sqlite.ts'
 import { Repositories } from '../repositories/repositories.ts'
 import { type Rule, upstreamHost } from '../rules/rule.ts'
 import { RuleBook } from '../rules/rule-book.ts'
-import { type CacheSize, Metrics } from '../telemetry/metrics.ts'
-import { sampled } from '../telemetry/sampled.ts'
+import { Metrics } from '../telemetry/metrics.ts'
 import { Upstream } from '../upstream/upstream.ts'
+import { openStorage } from './storage.ts'
 import { version } from './version.ts'
 
 /** A cache at work. Its owner closes it. */
@@ -37,21 +35,19 @@ export async function openInstance(config: Config): Promise<Instance> {
   await using opened = new AsyncDisposableStack()
   await mkdir(config.dataDir, { recursive: true, mode: 0o700 })
   opened.use(lockDataDir(config.dataDir))
-  const blobs = await DiskStore.open(config.dataDir)
   const metadata = opened.use(SqliteMetadata.open(join(config.dataDir, 'metadata.db')))
-  const { manifestMemory, maxSize } = config.cache
+  const book = new RuleBook(config.rules, config.defaultUpstream)
+  const storage = opened.use(await openStorage(config, metadata, book))
+  const { blobs, memory, uses } = storage
   const { revalidateMs, retryPauseMs, writeStallMs } = config.timeouts
   const fills = new Fills(blobs)
-  const memory = new ManifestMemory(manifestMemory)
   const directory = new Directory({
-    cache: { blobs, metadata, fills, memory, clock: Date.now, revalidateMs, retryPauseMs },
+    cache: { blobs, metadata, fills, memory, uses, clock: Date.now, revalidateMs, retryPauseMs },
     offline: config.offline,
     openUpstream: (rule) => openUpstream(rule, config),
   })
   opened.defer(() => directory.close())
-  const book = new RuleBook(config.rules, config.defaultUpstream)
-  const cacheSize = sampled(() => sizeOf(blobs), { bytes: 0, objects: 0 })
-  const metrics = opened.use(new Metrics({ version, cacheLimit: maxSize, cacheSize }))
+  const metrics = opened.use(new Metrics({ version, cacheLimit: config.cache.maxSize, usage: () => blobs.usage }))
   const app = createApp({
     book,
     repositories: new Repositories(metadata),
@@ -106,13 +102,4 @@ async function readiness(dataDir: string, metadata: Metadata, draining: boolean)
     draining,
   }
   return { ready: index.status === 'fulfilled' && !draining, checks }
-}
-
-async function sizeOf(blobs: DiskStore): Promise<CacheSize> {
-  const total: CacheSize = { bytes: 0, objects: 0 }
-  for await (const { size } of blobs.list()) {
-    total.bytes += size
-    total.objects++
-  }
-  return total
 }

@@ -106,6 +106,8 @@ const rule = z.strictObject({
   repositories: z
     .strictObject({ allow: z.array(pattern).prefault([]), deny: z.array(pattern).prefault([]) })
     .prefault({}),
+  pin: z.array(pattern).exactOptional(),
+  reserve: size.exactOptional(),
   ca: certificates.exactOptional(),
 })
 
@@ -141,6 +143,7 @@ export const schema = z.strictObject({
     .strictObject({
       maxSize: size.prefault('50GiB'),
       minFree: share.prefault('5%'),
+      maxAge: duration.exactOptional(),
       manifestMemory: size.prefault('32MiB'),
     })
     .prefault({}),

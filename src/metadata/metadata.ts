@@ -25,6 +25,8 @@ export type Link = {
   size: number
   /** Present for manifests, as upstream stated it. */
   mediaType?: string
+  /** Present for manifests: what the image is not whole without. */
+  needs?: Digest[]
   /** The upstream that vouched for it, as an origin. */
   upstream: string
   linkedAt: number

@@ -1,3 +1,4 @@
+import { type Digest, isDigest } from './digest.ts'
 import { corrupt } from './errors.ts'
 
 /** https://github.com/opencontainers/image-spec/blob/v1.1.1/media-types.md and Docker's, which came before. */
@@ -58,6 +59,17 @@ export function manifestMediaType(bytes: Uint8Array, contentType: string | undef
   if (mediaType === undefined) throw corrupt('a document was sent that is no manifest')
   if (contradicts(mediaType, shape)) throw corrupt('a manifest is not what its media type says')
   return mediaType
+}
+
+/**
+ * The digests that a manifest needs to be complete: of its config and layers, or of the manifests that it lists. Other
+ * kinds of artifacts, and anything malformed, need nothing that we know of.
+ */
+export function needsOf(bytes: Uint8Array): Digest[] {
+  const { config, layers, blobs, manifests } = parseObject(bytes)
+  const descriptors = [config, layers, blobs, manifests].flat() as ({ digest?: unknown } | null | undefined)[]
+  const digests = descriptors.map((descriptor) => descriptor?.digest).filter((digest) => typeof digest === 'string')
+  return [...new Set(digests.filter(isDigest))]
 }
 
 type Document = Record<string, unknown>

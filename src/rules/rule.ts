@@ -36,6 +36,10 @@ export type Rule = {
   readonly onUnknownTag: 'unknown' | 'keep'
   /** Patterns over the upstream repository; `deny` wins, an empty `allow` allows all. */
   readonly repositories: { readonly allow: readonly string[]; readonly deny: readonly string[] }
+  /** Images that are never evicted: patterns over the upstream repository, or over `repository:tag`. */
+  readonly pin?: readonly string[]
+  /** Bytes of this rule's images that eviction leaves alone. */
+  readonly reserve?: number
   /** Certificates in PEM trusted for this upstream besides the system's. */
   readonly ca?: string
 }

@@ -1,14 +1,14 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
 import { type Events, subscribe } from './events.ts'
 
-/** What is read off the cache whenever somebody asks. */
-export type CacheSize = { bytes: number; objects: number }
+/** What is read off the store whenever somebody asks, in bytes. */
+export type StoreUsage = { stored: number; objects: number; expected: number }
 
 export type MetricsOptions = {
   version: string
   /** In bytes. */
   cacheLimit: number
-  cacheSize: () => Promise<CacheSize>
+  usage: () => StoreUsage
 }
 
 const seconds = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300]
@@ -35,6 +35,7 @@ export class Metrics implements Disposable {
       ...this.#addUpstream(),
       ...this.#addFills(),
       ...this.#addFaults(),
+      ...this.#addEviction(),
     ]
   }
 
@@ -47,9 +48,10 @@ export class Metrics implements Disposable {
     this.#registry.clear()
   }
 
-  #addCache({ cacheLimit, cacheSize }: MetricsOptions): void {
-    this.#gauge('cistern_cache_bytes', 'Bytes of cached blobs', [], async () => (await cacheSize()).bytes)
-    this.#gauge('cistern_cache_objects', 'Cached blobs', [], async () => (await cacheSize()).objects)
+  #addCache({ cacheLimit, usage }: MetricsOptions): void {
+    this.#gauge('cistern_cache_bytes', 'Bytes of cached blobs', [], () => usage().stored)
+    this.#gauge('cistern_cache_expected_bytes', 'Bytes of blobs in the making', [], () => usage().expected)
+    this.#gauge('cistern_cache_objects', 'Cached blobs', [], () => usage().objects)
     this.#gauge('cistern_cache_limit_bytes', 'Bytes that the cache may take').set(cacheLimit)
   }
 
@@ -137,13 +139,24 @@ export class Metrics implements Disposable {
     ]
   }
 
+  #addEviction() {
+    const blobs = this.#counter('cistern_evictions_total', 'Blobs that were evicted')
+    const bytes = this.#counter('cistern_evicted_bytes_total', 'Bytes of blobs that were evicted')
+    return [
+      subscribe('cistern:eviction', (event) => {
+        blobs.inc(event.blobs)
+        bytes.inc(event.bytes)
+      }),
+    ]
+  }
+
   #counter<L extends string>(name: string, help: string, labelNames: L[] = []): Counter<L> {
     return new Counter({ name, help, labelNames, registers: [this.#registry] })
   }
 
   /** With `read`, the value is asked for whenever somebody asks for the metrics. */
-  #gauge<L extends string>(name: string, help: string, labelNames: L[] = [], read?: () => Promise<number>): Gauge<L> {
-    const collect = read && { collect: async () => gauge.set(await read()) }
+  #gauge<L extends string>(name: string, help: string, labelNames: L[] = [], read?: () => number): Gauge<L> {
+    const collect = read && { collect: () => gauge.set(read()) }
     const gauge: Gauge<L> = new Gauge({ name, help, labelNames, registers: [this.#registry], ...collect })
     return gauge
   }

@@ -3,11 +3,12 @@ import { Fills } from '../../src/cache/fills.ts'
 import { ManifestMemory } from '../../src/cache/manifest-memory.ts'
 import { type Cache, Origin } from '../../src/cache/origin.ts'
 import { PullThrough } from '../../src/cache/pull-through.ts'
+import { Uses } from '../../src/cache/uses.ts'
 import { MemoryMetadata } from '../../src/metadata/memory.ts'
 import type { Rule } from '../../src/rules/rule.ts'
 import { ScriptedRegistry } from './scripted-registry.ts'
 
-const rule: Rule = {
+export const rule: Rule = {
   prefix: 'hub',
   source: 'file',
   upstream: 'https://upstream.test',
@@ -29,6 +30,7 @@ export function given(change: Partial<Rule> = {}, parts: Partial<Cache> = {}) {
     metadata: new MemoryMetadata(),
     fills: new Fills(blobs),
     memory: new ManifestMemory(1024 * 1024),
+    uses: new Uses(blobs, () => clock.now),
     clock: () => clock.now,
     revalidateMs: 5_000,
     retryPauseMs: 10_000,

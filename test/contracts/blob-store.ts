@@ -8,7 +8,7 @@ import { collect } from '../support/collect.ts'
 export function blobStoreContract(open: () => Promise<BlobStore>): void {
   async function put(store: BlobStore, text: string, algorithm: Algorithm = 'sha256') {
     const bytes = Buffer.from(text)
-    await using writer = await store.create(algorithm)
+    await using writer = await store.create(algorithm, bytes.length)
     await writer.write(bytes)
     return await writer.commit({ digest: digestOf(bytes, algorithm), size: bytes.length })
   }
@@ -50,7 +50,7 @@ export function blobStoreContract(open: () => Promise<BlobStore>): void {
       expect(await store.stat(digest)).toBeUndefined()
       expect(await store.open(digest)).toBeUndefined()
       {
-        await using writer = await store.create('sha256')
+        await using writer = await store.create('sha256', 0)
         await writer.write(Buffer.from('hello'))
         expect(await store.stat(digest)).toBeUndefined()
       }
@@ -64,7 +64,7 @@ export function blobStoreContract(open: () => Promise<BlobStore>): void {
         ['hellO', 5],
         ['hello', 6],
       ] as const) {
-        await using writer = await store.create('sha256')
+        await using writer = await store.create('sha256', 0)
         await writer.write(Buffer.from(text))
         await expect(writer.commit({ digest, size })).rejects.toSatisfy((error) => isKind(error, 'corrupt'))
       }
@@ -73,7 +73,7 @@ export function blobStoreContract(open: () => Promise<BlobStore>): void {
 
     it('reads back what is being written, and after the commit', async () => {
       const store = await open()
-      await using writer = await store.create('sha256')
+      await using writer = await store.create('sha256', 0)
       await writer.write(Buffer.from('hello '))
       const target = new Uint8Array(5)
       expect(await writer.read(target, 1)).toBe(5)

@@ -5,7 +5,7 @@ import { Metrics } from '../../src/telemetry/metrics.ts'
 let metrics: Metrics
 
 beforeEach(() => {
-  metrics = new Metrics({ version: '1.2.3', cacheLimit: 1000, cacheSize: async () => ({ bytes: 7, objects: 2 }) })
+  metrics = new Metrics({ version: '1.2.3', cacheLimit: 1000, usage: () => ({ stored: 7, objects: 2, expected: 0 }) })
 })
 
 afterEach(() => metrics[Symbol.dispose]())
@@ -106,7 +106,7 @@ it('has no label that clients choose', async () => {
 })
 
 it('ends with its owner', async () => {
-  const other = new Metrics({ version: '1', cacheLimit: 1, cacheSize: async () => ({ bytes: 0, objects: 0 }) })
+  const other = new Metrics({ version: '1', cacheLimit: 1, usage: () => ({ stored: 0, objects: 0, expected: 0 }) })
   other[Symbol.dispose]()
   publish('cistern:request', { ...request, outcome: { cache: 'hit' } })
   expect((await other.read()).body).not.toContain('registry_proxy_hits_total')

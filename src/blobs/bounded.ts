@@ -1,0 +1,181 @@
+import type { Algorithm, Digest } from '../oci/digest.ts'
+import type { BlobInfo, BlobStore, BlobWriter, OpenBlob } from './blob-store.ts'
+
+export type Bounds = {
+  /** The high mark, in bytes. */
+  maxSize: number
+  /** Bytes that the volume lacks of those that are to stay free on it; 0 or less where there are enough. */
+  lacking: () => Promise<number>
+}
+
+/** Bytes on disk: of whole blobs, and of those that blobs in the making have or will have. */
+export type Usage = { stored: number; objects: number; expected: number }
+
+/** There is no room for a blob, and none could be made. */
+export class StoreFull extends Error {
+  override readonly name = 'StoreFull'
+}
+
+/** Room is made ahead of need once less than this part of the store is left. */
+const headroom = 0.02
+
+/** A store within bounds: it takes a blob only where there is room for all of it, and has room made where there is not. */
+export class BoundedStore implements BlobStore {
+  readonly #inner: BlobStore
+  readonly #bounds: Bounds
+  readonly #makeRoom: (bytes: number) => Promise<void>
+  readonly #usage: Usage = { stored: 0, objects: 0, expected: 0 }
+  readonly #measured: Promise<void>
+  /** While what was there before is counted: what came meanwhile, and is counted already. */
+  #committed: Set<Digest> | undefined = new Set()
+
+  /**
+   * Begins to count what is there; nothing is deleted before that is done. `makeRoom` deletes blobs of so many bytes
+   * or more in all, as far as there are any to delete.
+   */
+  constructor(inner: BlobStore, bounds: Bounds, makeRoom: (bytes: number) => Promise<void>) {
+    this.#inner = inner
+    this.#bounds = bounds
+    this.#makeRoom = makeRoom
+    this.#measured = this.#measure()
+    this.#measured.catch(() => {}) // told to whoever needs the count
+  }
+
+  get usage(): Readonly<Usage> {
+    return this.#usage
+  }
+
+  /** Resolves once what was there at the start is counted. */
+  get measured(): Promise<void> {
+    return this.#measured
+  }
+
+  /** Bytes that must go so that what is expected fits. */
+  async excess(): Promise<number> {
+    const { stored, expected } = this.#usage
+    const lacking = await this.#bounds.lacking()
+    return Math.max(0, stored + expected - this.#bounds.maxSize, lacking > 0 ? lacking + expected : 0)
+  }
+
+  async create(algorithm: Algorithm, size: number): Promise<BlobWriter> {
+    if (size > this.#bounds.maxSize) throw new StoreFull(`${size} bytes are more than the store may hold at all`)
+    this.#usage.expected += size
+    try {
+      await this.#reserve(size)
+      const writer = await this.#inner.create(algorithm, size)
+      return new BoundedWriter(writer, {
+        commit: (info, before) => {
+          this.#count(info.size - (before?.size ?? 0), before ? 0 : 1)
+          this.#committed?.add(info.digest)
+        },
+        stat: (digest) => this.#inner.stat(digest),
+        end: () => {
+          this.#usage.expected -= size
+        },
+      })
+    } catch (error) {
+      this.#usage.expected -= size
+      throw error
+    }
+  }
+
+  async delete(digest: Digest): Promise<boolean> {
+    await this.#measured
+    const info = await this.#inner.stat(digest)
+    const deleted = await this.#inner.delete(digest)
+    if (deleted && info) this.#count(-info.size, -1)
+    return deleted
+  }
+
+  stat(digest: Digest): Promise<BlobInfo | undefined> {
+    return this.#inner.stat(digest)
+  }
+
+  open(digest: Digest): Promise<OpenBlob | undefined> {
+    return this.#inner.open(digest)
+  }
+
+  touch(digest: Digest, usedAt: number): Promise<void> {
+    return this.#inner.touch(digest, usedAt)
+  }
+
+  list(): AsyncIterable<BlobInfo> {
+    return this.#inner.list()
+  }
+
+  async #reserve(size: number): Promise<void> {
+    const excess = await this.excess()
+    if (excess === 0) {
+      const { stored, expected } = this.#usage
+      const nearly = stored + expected > this.#bounds.maxSize * (1 - headroom)
+      if (nearly) this.#makeRoom(0).catch(() => {}) // told when there is need
+      return
+    }
+    await this.#measured
+    await this.#makeRoom(excess)
+    if ((await this.excess()) > 0) throw new StoreFull(`there is no room for ${size} bytes`)
+  }
+
+  async #measure(): Promise<void> {
+    for await (const { digest, size } of this.#inner.list()) if (!this.#committed?.has(digest)) this.#count(size, 1)
+    this.#committed = undefined
+  }
+
+  #count(bytes: number, objects: number): void {
+    this.#usage.stored += bytes
+    this.#usage.objects += objects
+  }
+}
+
+type Accounts = {
+  stat: (digest: Digest) => Promise<BlobInfo | undefined>
+  commit: (info: BlobInfo, before: BlobInfo | undefined) => void
+  end: () => void
+}
+
+/** Tells the store when what was expected is stored, or never will be. */
+class BoundedWriter implements BlobWriter {
+  readonly #inner: BlobWriter
+  readonly #accounts: Accounts
+  #ended = false
+
+  constructor(inner: BlobWriter, accounts: Accounts) {
+    this.#inner = inner
+    this.#accounts = accounts
+  }
+
+  get written(): number {
+    return this.#inner.written
+  }
+
+  write(chunk: Uint8Array): Promise<void> {
+    return this.#inner.write(chunk)
+  }
+
+  read(target: Uint8Array, position: number): Promise<number> {
+    return this.#inner.read(target, position)
+  }
+
+  digest(): Digest {
+    return this.#inner.digest()
+  }
+
+  async commit(expected: { digest: Digest; size?: number }): Promise<BlobInfo> {
+    const before = await this.#accounts.stat(expected.digest)
+    const info = await this.#inner.commit(expected)
+    this.#accounts.commit(info, before)
+    this.#end()
+    return info
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#end()
+    await this.#inner[Symbol.asyncDispose]()
+  }
+
+  #end(): void {
+    if (this.#ended) return
+    this.#ended = true
+    this.#accounts.end()
+  }
+}

@@ -1,0 +1,37 @@
+import { BoundedStore } from '../blobs/bounded.ts'
+import { DiskStore } from '../blobs/disk.ts'
+import { lackingOn } from '../blobs/volume.ts'
+import { Evictor } from '../cache/evict.ts'
+import { ManifestMemory } from '../cache/manifest-memory.ts'
+import { Uses } from '../cache/uses.ts'
+import type { Config } from '../config.ts'
+import type { Metadata } from '../metadata/metadata.ts'
+import type { RuleBook } from '../rules/rule-book.ts'
+
+/** Where eviction stops, as a part of `cache.maxSize`. */
+const lowMark = 0.9
+
+/** How often images are looked for that are past `cache.maxAge`. */
+const agingIntervalMs = 60 * 60_000
+
+/** The store of an instance and who keeps it within its bounds. Its owner disposes it. */
+export type Storage = Disposable & { blobs: BoundedStore; memory: ManifestMemory; uses: Uses; evictor: Evictor }
+
+export async function openStorage({ dataDir, cache }: Config, metadata: Metadata, book: RuleBook): Promise<Storage> {
+  const clock = Date.now
+  const disk = await DiskStore.open(dataDir)
+  const makeRoom = async (excess: number) => {
+    await evictor.run({ excess: excess + cache.maxSize * (1 - lowMark) })
+  }
+  const bounds = { maxSize: cache.maxSize, lacking: () => lackingOn(dataDir, cache.minFree) }
+  const blobs = new BoundedStore(disk, bounds, makeRoom)
+  const memory = new ManifestMemory(cache.manifestMemory)
+  const uses = new Uses(blobs, clock)
+  const ruleOf = (repository: string) => book.longestPrefix(repository)?.rule ?? book.root
+  const evictor = new Evictor({ blobs, metadata, memory, uses, clock, ruleOf })
+  const age = () => {
+    if (cache.maxAge !== undefined) void evictor.run({ excess: 0, unusedSince: clock() - cache.maxAge })
+  }
+  const aging = setInterval(age, agingIntervalMs).unref()
+  return { blobs, memory, uses, evictor, [Symbol.dispose]: () => clearInterval(aging) }
+}
