@@ -73,10 +73,25 @@ export class SqliteFile {
   }
 }
 
+/**
+ * SQLite keeps an index of its log in a file that processes share. A full disk does not take that file: then this
+ * process keeps the index to itself, so that what is known can be read, and written once there is room.
+ */
 function open(path: string, tables: readonly string[]): DatabaseSync {
   closeSync(openSync(path, 'a', 0o600))
+  try {
+    return prepare(path, tables, 'NORMAL')
+  } catch (error) {
+    if (!isRefusal(error)) throw error
+    publish('cistern:fault', { where: 'metadata', kind: 'internal', message: 'the disk takes no writes', error })
+    return prepare(path, tables, 'EXCLUSIVE')
+  }
+}
+
+function prepare(path: string, tables: readonly string[], locking: 'NORMAL' | 'EXCLUSIVE'): DatabaseSync {
   const database = new DatabaseSync(path, { timeout: 1000 })
   try {
+    database.exec(`PRAGMA locking_mode = ${locking}`)
     const { user_version: version } = database.prepare('PRAGMA user_version').get() as { user_version: number }
     if (version > schemaVersion) {
       throw new Error(`${path} was written by a newer version of Cistern (${version}, this one reads ${schemaVersion})`)
