@@ -2,7 +2,7 @@ import { SingleFlight } from '../async/single-flight.ts'
 import type { Link } from '../metadata/metadata.ts'
 import { algorithmOf, type Digest, digestOf } from '../oci/digest.ts'
 import { manifestUnknown } from '../oci/errors.ts'
-import { needsOf } from '../oci/manifest.ts'
+import { manifestMediaType, needsOf } from '../oci/manifest.ts'
 import { type Reference, referenceText } from '../oci/reference.ts'
 import type { Descriptor, Manifest, Pull, Registry, Resolved } from '../oci/registry.ts'
 import { publish } from '../telemetry/events.ts'
@@ -108,6 +108,7 @@ export class CachedManifests {
       const { size, mediaType } = descriptor
       const manifest = await this.#read({ size, mediaType }, digest)
       if (!manifest) return this.#fetch({ repository, digest }, pull.requestId)
+      manifestMediaType(manifest.bytes, mediaType) // this upstream may call the same bytes something else
       await this.#links.vouch(repository, digest, { size, mediaType, needs: needsOf(manifest.bytes) })
       return manifest
     }
