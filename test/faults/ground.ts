@@ -5,12 +5,12 @@ import { eventually } from '../support/eventually.ts'
 import { type FaultyUpstream, startUpstream } from '../support/faulty-upstream.ts'
 import { type Asking, ask, type Got, open } from './client.ts'
 
-/** Short enough that a test can wait for what takes a minute in earnest. */
+/** Short enough that a test can wait for what takes a minute in earnest, and long enough for a busy machine. */
 export const shortPatience = {
-  connect: '300ms',
-  headers: '500ms',
-  idle: '500ms',
-  revalidate: '400ms',
+  connect: '500ms',
+  headers: '2s',
+  idle: '1s',
+  revalidate: '1s',
   retryPause: '50ms',
   drain: '100ms',
 }
