@@ -27,6 +27,8 @@ export class Exchange {
   readonly requestId = randomUUID()
   readonly incoming: IncomingMessage
   readonly outgoing: ServerResponse
+  /** How long a client may take for one chunk of a body. */
+  readonly writeStallMs: number
   readonly client: string
   readonly principal: Principal
   /** Whether the operating system took the whole answer. */
@@ -35,7 +37,8 @@ export class Exchange {
   readonly #gone = new AbortController()
   readonly #startedAt = performance.now()
 
-  constructor(incoming: IncomingMessage, outgoing: ServerResponse) {
+  constructor(incoming: IncomingMessage, outgoing: ServerResponse, writeStallMs: number) {
+    this.writeStallMs = writeStallMs
     this.incoming = incoming
     this.outgoing = outgoing
     this.client = addressOf(incoming.socket.remoteAddress)

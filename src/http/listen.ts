@@ -16,7 +16,7 @@ export type ListenOptions = {
   host: string
   /** 0 for any that is free. */
   port: number
-  /** How long a client may take nothing of what is sent to it. */
+  /** How long a client may take for one chunk of a body, at most a MiB. */
   writeStallMs?: number
   /** How long a client may take to send the head of a request. */
   headersTimeoutMs?: number
@@ -94,16 +94,12 @@ function requestHandler(app: App, { writeStallMs = 60_000, announce = true }: Li
     { overrideGlobalObjects: false, autoCleanupIncoming: false },
   )
   return async (incoming: IncomingMessage, outgoing: ServerResponse) => {
-    const exchange = new Exchange(incoming, outgoing)
+    const exchange = new Exchange(incoming, outgoing, writeStallMs)
     exchanges.set(incoming, exchange)
     if (announce) exchange.publishWhenOver()
     outgoing.setHeader('Docker-Distribution-Api-Version', 'registry/2.0')
     outgoing.setHeader('X-Content-Type-Options', 'nosniff')
     outgoing.setHeader('X-Request-Id', exchange.requestId)
-    outgoing.setTimeout(writeStallMs, () => {
-      const stalled = (outgoing.socket?.writableLength ?? 0) > 0
-      if (stalled) exchange.breakOff(new Error(`the client took nothing for ${writeStallMs} ms`))
-    })
     try {
       const fault = rawPathFault(incoming.url ?? '', incoming.headersDistinct.host)
       if (fault !== undefined) return void (await respondError(exchange, nameInvalid(fault)))

@@ -134,7 +134,7 @@ describe('a client', () => {
     await expect.poll(() => face.requests, { timeout: 10_000 }).toHaveLength(1)
     expect(face.requests[0]).toMatchObject({
       aborted: true,
-      error: { message: expect.stringContaining('took nothing') },
+      error: { message: expect.stringContaining('too slow') },
     })
     expect(face.registry.open).toBe(0)
   })

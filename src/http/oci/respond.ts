@@ -57,7 +57,7 @@ export const respondJson = (exchange: Exchange, status: number, value: unknown, 
 }
 
 async function sendBody(exchange: Exchange, body: Uint8Array | Body, length: number): Promise<void> {
-  const sink = new ResponseSink(exchange.outgoing, length)
+  const sink = new ResponseSink(exchange, length)
   try {
     if (body instanceof Uint8Array) await sink.write(body)
     else await body.sendTo(sink, exchange.signal)
@@ -68,18 +68,26 @@ async function sendBody(exchange: Exchange, body: Uint8Array | Body, length: num
   }
 }
 
-/** Takes at most `length` bytes to a response. A chunk is taken once the operating system has all of it. */
+/**
+ * Takes at most `length` bytes to a response. A chunk is taken once the operating system has all of it; a client that
+ * keeps one waiting for too long is cut off: chunks bound how slow a client may be.
+ */
 class ResponseSink implements Sink {
   readonly #outgoing: ServerResponse
   readonly #length: number
   readonly #waiting = new Set<(reason: unknown) => void>()
   readonly #headersTimer: NodeJS.Timeout
+  readonly #stallTimer: NodeJS.Timeout
   #sent = 0
 
-  constructor(outgoing: ServerResponse, length: number) {
+  constructor(exchange: Exchange, length: number) {
+    const { outgoing, writeStallMs } = exchange
     this.#outgoing = outgoing
     this.#length = length
     this.#headersTimer = setTimeout(() => outgoing.flushHeaders(), headersWaitMs)
+    this.#stallTimer = setTimeout(() => {
+      if (this.#waiting.size > 0) exchange.breakOff(new Error(`the client was too slow for ${writeStallMs} ms`))
+    }, writeStallMs)
     outgoing.once('close', this.#abandon)
   }
 
@@ -92,6 +100,7 @@ class ResponseSink implements Sink {
       if (this.#outgoing.destroyed) throw new ConnectionClosed()
       if (this.#sent + chunk.byteLength > this.#length) throw new Error('the body is longer than declared')
       clearTimeout(this.#headersTimer)
+      this.#stallTimer.refresh()
       this.#sent += chunk.byteLength
       this.#waiting.add(reject)
       this.#outgoing.write(chunk, (error) => {
@@ -104,6 +113,7 @@ class ResponseSink implements Sink {
 
   close(): void {
     clearTimeout(this.#headersTimer)
+    clearTimeout(this.#stallTimer)
     this.#outgoing.off('close', this.#abandon)
   }
 
