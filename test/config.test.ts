@@ -1,7 +1,9 @@
 import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { rootCertificates } from 'node:tls'
 import { describe, expect, it } from 'vitest'
+import { parse } from 'yaml'
 import { keys } from '../src/config/keys.ts'
 import { printConfig } from '../src/config/print.ts'
 import { ConfigError, loadConfig } from '../src/config.ts'
@@ -251,15 +253,39 @@ describe('listening beyond loopback', () => {
 })
 
 describe('the printed configuration', () => {
+  const ca = join(folder, 'ca.pem')
+  writeFileSync(ca, rootCertificates[0] ?? '')
   const text = `
 listen: 127.0.0.1:7000
 defaultUpstream: none
-cache: { maxSize: 1500MB, minFree: 7%, manifestMemory: 1 }
+accessKeys: [{ id: AKIA, secretFile: f, user: u, policies: [AdministratorAccess, { Version: "2012-10-17" }] }]
+cache: { maxSize: 1500MB, minFree: 7%, maxAge: 90d, manifestMemory: 1 }
 timeouts: { connect: 1500ms, drain: 0 }
 rules:
-  - { prefix: a, upstream: "http://h:1", tagTtl: { "1*": 5m, "16": 1d }, negativeTtl: 0, onUnknownTag: keep }
+  - prefix: a
+    upstream: "http://h:1"
+    tagTtl: { "1*": 5m, "16": 1d }
+    negativeTtl: 0
+    onUnknownTag: keep
+    pin: ["base/*"]
+    reserve: 5GiB
+    ca: ${ca}
   - { prefix: a/b, upstream: h, redirectHosts: [], repositories: { allow: ["x/*"], deny: [y] }, credential: { ecr: {} } }
 `
+  /** The paths of a tree as `keys` has them, of all entries of a list together. */
+  const pathsOf = (value: unknown, path = ''): string[] => {
+    if (keys.some((key) => key.path === path)) return [path]
+    if (Array.isArray(value)) return value.flatMap((entry) => pathsOf(entry, `${path}[]`))
+    return Object.entries(value ?? {}).flatMap(([name, inner]) =>
+      pathsOf(inner, path === '' ? name : `${path}.${name}`),
+    )
+  }
+
+  it('has every key there is', () => {
+    const printed = new Set(pathsOf(parse(printConfig(load(text)))))
+    expect([...printed].sort()).toEqual(keys.map(({ path }) => path).sort())
+  })
+
   it('reads back as the same configuration', () => {
     const config = load(text)
     const again = load(printConfig(config))

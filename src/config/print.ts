@@ -23,6 +23,7 @@ export function printConfig(config: Config): string {
     cache: {
       maxSize: formatSize(cache.maxSize),
       minFree: 'percent' in cache.minFree ? `${cache.minFree.percent}%` : formatSize(cache.minFree.bytes),
+      ...(cache.maxAge !== undefined && { maxAge: formatDuration(cache.maxAge) }),
       manifestMemory: formatSize(cache.manifestMemory),
     },
     timeouts: {
@@ -60,6 +61,8 @@ function written(rule: ConfiguredRule): Record<string, unknown> {
     negativeTtl: formatDuration(rule.negativeTtlMs),
     onUnknownTag: rule.onUnknownTag,
     repositories: rule.repositories,
+    ...(rule.pin && { pin: rule.pin }),
+    ...(rule.reserve !== undefined && { reserve: formatSize(rule.reserve) }),
     ...(rule.caFile && { ca: rule.caFile }),
   }
 }
