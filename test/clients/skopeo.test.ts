@@ -1,5 +1,6 @@
 import { expect, it } from 'vitest'
 import { ruleFor, startCistern } from '../support/cistern.ts'
+import { image as imageOf, startUpstream } from '../support/faulty-upstream.ts'
 import { makeImage, makeIndex, type TestImage } from '../support/images.ts'
 import { push } from '../support/push.ts'
 import { registryTools, startRegistry } from '../support/registry.ts'
@@ -94,5 +95,38 @@ withTools('skopeo', ...registryTools)('skopeo', () => {
     expect(traces).toContain('private/image')
     expect(traces).not.toContain('canary')
     expect(traces).not.toMatch(/Bearer ey|eyJ0eXAi/)
+  })
+
+  it('A7: copies an image whole whose transfer the upstream broke off', async () => {
+    await using upstream = await startUpstream()
+    await using cistern = await startCistern({ rules: [{ prefix: 'up.example', upstream: upstream.url }] })
+    const { digest, layers } = upstream.addImage('team/app', 'v1', imageOf({ layers: [4_000_000] }))
+    const layer = layers[0]?.digest
+    upstream.fault('blob', { resetAfter: 1_500_000, times: 1, when: ({ reference }) => reference === layer })
+
+    const copied = await skopeoCopy(`${cistern.host}/up.example/team/app:v1`)
+    const transfers = upstream.requests('GET', 'blob', layer)
+
+    expect(copied.digest).toBe(digest)
+    expect(copied.digests).toContain(layer)
+    expect(transfers.map(({ headers }) => headers.range)).toEqual([
+      undefined,
+      expect.stringMatching(/^bytes=[1-9]\d*-/),
+    ])
+  })
+
+  it('A9: refuses what a corrupt upstream sends, and copies it once it is mended', async () => {
+    await using upstream = await startUpstream()
+    await using cistern = await startCistern({ rules: [{ prefix: 'up.example', upstream: upstream.url }] })
+    const { digest, layers } = upstream.addImage('team/app', 'v1', imageOf({ layers: [3_000_000] }))
+    upstream.fault('blob', { corruptAt: 100 })
+    const source = `${cistern.host}/up.example/team/app:v1`
+
+    await expect(skopeoCopy(source)).rejects.toThrow('ended with 1')
+    upstream.heal()
+    const copied = await skopeoCopy(source)
+
+    expect(copied.digest).toBe(digest)
+    expect(copied.digests).toContain(layers[0]?.digest)
   })
 })
