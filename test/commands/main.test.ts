@@ -52,3 +52,11 @@ it('refuses to be open beyond loopback unless told so', async () => {
     /ended with 2:\ncistern: --listen: .*auth\.mode/,
   )
 })
+
+it('is what npx runs in a clone, whatever Node the machine has', async () => {
+  const path = (process.env.PATH ?? '').split(':').filter((folder) => !folder.includes('node_modules'))
+  const env = { ...process.env, PATH: path.join(':') }
+  expect((await run('npx', ['--no-install', 'cistern', 'version'], { cwd: root, env })).stdout).toBe(
+    `${manifest.version}\n`,
+  )
+})
