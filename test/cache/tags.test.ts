@@ -223,11 +223,11 @@ describe('a tag', () => {
 describe('a manifest by digest', () => {
   it('F84: is shown to another repository once upstream says by HEAD that it has it', async () => {
     const { upstream, registry } = given()
-    const one = upstream.addManifest('app', { one: 1 }, 'latest')
+    const one = upstream.addManifest('app', { one: 1, layers: [] }, 'latest')
     await registry.manifest(latest)
     const other = { repository: 'hub/other', digest: one.descriptor.digest }
     await expect(registry.manifest(other)).rejects.toSatisfy(kind('unknown'))
-    upstream.addManifest('third', { one: 1 })
+    upstream.addManifest('third', { one: 1, layers: [] })
     const third = { repository: 'hub/third', digest: one.descriptor.digest }
     expect((await registry.manifest(third)).bytes).toEqual(one.bytes)
     expect(upstream.count('manifest')).toBe(1)
