@@ -20,9 +20,7 @@ export class Certificates implements AsyncDisposable {
 
   /** `subjects` as in `IP:127.0.0.1` or `DNS:example.com`. An expired one ended yesterday. */
   async make(name: string, subjects: string, expired = false): Promise<Certificate> {
-    const [keyFile, request, file] = ['key', 'csr', 'crt'].map((end) =>
-      join(this.#directory.path, `${name}.${end}`),
-    ) as [string, string, string]
+    const [keyFile, request, file] = [this.path(`${name}.key`), this.path(`${name}.csr`), this.path(`${name}.crt`)]
     const openssl = requireTool('openssl')
     const key = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-keyout', keyFile]
     const subject = ['-subj', `/CN=${name}`, '-addext', `subjectAltName=${subjects}`]
@@ -30,6 +28,11 @@ export class Certificates implements AsyncDisposable {
     const life = ['-days', expired ? '-1' : '2', '-copy_extensions', 'copy']
     await run(openssl, ['x509', '-req', ...life, '-in', request, '-signkey', keyFile, '-out', file])
     return { key: await readFile(keyFile, 'utf8'), cert: await readFile(file, 'utf8'), file }
+  }
+
+  /** Of a file beside them. */
+  path(file: string): string {
+    return join(this.#directory.path, file)
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
