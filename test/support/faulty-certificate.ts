@@ -1,4 +1,4 @@
-import { generateKeyPairSync, sign } from 'node:crypto'
+import { generateKeyPairSync, randomUUID, sign } from 'node:crypto'
 
 const oids = {
   ecdsaWithSha256: '06082a8648ce3d040302',
@@ -30,7 +30,7 @@ export function selfSigned({ ip = [127, 0, 0, 1], expired = false }: Certificate
   const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
   const day = 86_400_000
   const [from, to] = expired ? [-3, -2] : [-1, 1]
-  const name = sequence(der(0x31, sequence(oid('commonName'), der(0x0c, Buffer.from('test')))))
+  const name = sequence(der(0x31, sequence(oid('commonName'), der(0x0c, Buffer.from(`test ${randomUUID()}`)))))
   const authority = sequence(oid('basicConstraints'), der(0x04, sequence(der(0x01, Buffer.from([0xff])))))
   const address = sequence(oid('subjectAltName'), der(0x04, sequence(der(0x87, Buffer.from(ip)))))
   const body = sequence(

@@ -1,5 +1,6 @@
 import { inspect } from 'node:util'
 import { describe, expect, it } from 'vitest'
+import { selfSigned } from '../support/faulty-certificate.ts'
 import { bytesOf, digestOfBody, TestCredentials, upstreamTo } from '../support/faulty-rule.ts'
 import { image, randomBlob, startUpstream } from '../support/faulty-upstream.ts'
 
@@ -86,7 +87,7 @@ describe('tokens', () => {
   })
 
   it.each([
-    ['huge', 'x'.repeat(70_000)],
+    ['huge', JSON.stringify({ token: 'x', padding: 'x'.repeat(70_000) })],
     ['a web page', '<html>'],
     ['empty', '{}'],
     ['no header text', '{"token":"a\\nb"}'],
@@ -169,7 +170,7 @@ describe('tokens', () => {
       '',
     ]
     for (const realm of realms) {
-      await using upstream = upstreamTo(remote.url, { credentials: account() })
+      await using upstream = upstreamTo(remote.url, { credentials: account(), allowPrivate: true })
       remote.requireToken({ users, realm })
       await expect(upstream.resolve(tag), realm).rejects.toMatchObject({ kind: 'unavailable' })
     }
@@ -186,6 +187,33 @@ describe('tokens', () => {
     remote.requireToken({ users, realm: `${realm.url}/token?account=x` }, realm)
     await upstream.resolve(tag)
     expect(realm.requests('GET', 'token')[0]?.url).toContain('account=x')
+  })
+
+  it('C54: a realm of plain http gets nothing of an upstream of https, even if the rule lists it', async () => {
+    const tls = selfSigned()
+    await using remote = await startUpstream({ tls })
+    await using realm = await startUpstream()
+    realm.requireToken({ users })
+    remote.requireToken({ users }, realm)
+    const changes = { ca: tls.cert, realmHosts: [realm.url] }
+    await using upstream = upstreamTo(remote.url, { credentials: account(), changes })
+    await expect(upstream.resolve(tag)).rejects.toMatchObject({ kind: 'unavailable' })
+    expect(realm.requests()).toHaveLength(0)
+  })
+
+  it('a realm that moved is found again after one failure', async () => {
+    await using remote = await startUpstream()
+    await using realm = await startUpstream()
+    await using upstream = upstreamTo(remote.url, { credentials: account(), changes: { realmHosts: [realm.url] } })
+    remote.addImage(repository, 'latest', image())
+    realm.requireToken({ users })
+    remote.requireToken({ users }, realm)
+    await upstream.resolve(tag)
+    remote.requireToken({ users })
+    realm.revokeTokens()
+    await realm.goDown()
+    await upstream.resolve({ repository: 'library/other', tag: 'x' }).catch(() => {})
+    await upstream.resolve(tag)
   })
 
   it('C47: a redirect of the realm is not followed', async () => {

@@ -1,4 +1,5 @@
 import { createServer } from 'node:net'
+import { getCACertificates, setDefaultCACertificates } from 'node:tls'
 import { describe, expect, it } from 'vitest'
 import { subscribe } from '../../src/telemetry/events.ts'
 import { selfSigned } from '../support/faulty-certificate.ts'
@@ -162,10 +163,16 @@ describe('a body that breaks', () => {
     await using remote = await startUpstream()
     await using upstream = upstreamTo(remote.url, { timeouts })
     const blob = remote.addBlob(repository, randomBlob(size))
-    remote.fault('blob', { stallAfter: 1000 })
     const { body } = await upstream.blob(repository, blob.digest)
-    const sending = body.sendTo({ write: () => void body[Symbol.asyncDispose]() })
+    let writes = 0
+    const sending = body.sendTo({
+      write: () => {
+        writes++
+        void body[Symbol.asyncDispose]()
+      },
+    })
     await expect(sending).rejects.toMatchObject(unavailable)
+    expect(writes).toBe(1)
     expect(remote.requests('GET', 'blob')).toHaveLength(1)
   })
 })
@@ -204,6 +211,24 @@ describe('an upstream that cannot be reached', () => {
     expect(remote.requests()).toHaveLength(2)
     expect(states).toEqual(['open', 'half-open', 'closed'])
     end()
+  })
+
+  it('A3: a probe that its caller gave up leaves the next one to try', async () => {
+    await using remote = await startUpstream()
+    remote.addImage(repository, 'latest', image())
+    let now = 0
+    await using upstream = upstreamTo(remote.url, { timeouts, breaker: { threshold: 1, openMs: 1000 }, now: () => now })
+    await remote.goDown()
+    await expect(upstream.resolve(tag)).rejects.toMatchObject(unavailable)
+    await remote.comeUp()
+    now = 1000
+    remote.fault('manifest', { hang: true, times: 1 })
+    const leaving = new AbortController()
+    const probe = upstream.resolve(tag, { signal: leaving.signal })
+    await remote.seen(1)
+    leaving.abort()
+    await expect(probe).rejects.toBe(leaving.signal.reason)
+    await upstream.resolve(tag)
   })
 
   it('A5: that accepts and says nothing timed out', async () => {
@@ -254,8 +279,12 @@ describe('an upstream that cannot be reached', () => {
 
   it('A4: whose certificate nobody vouches for, or is over, or is for another, gets nothing; `ca` adds to trust', async () => {
     const own = selfSigned()
+    const known = selfSigned()
+    const defaults = getCACertificates('default')
+    setDefaultCACertificates([known.cert])
     const credentials = new TestCredentials('user', 'canary')
     for (const [tls, ca, ok] of [
+      [known, own.cert, true],
       [own, undefined, false],
       [own, own.cert, true],
       [own, selfSigned().cert, false],
@@ -270,6 +299,7 @@ describe('an upstream that cannot be reached', () => {
       else await expect(upstream.resolve(tag)).rejects.toMatchObject(unavailable)
       expect(remote.requests()).toHaveLength(ok ? 1 : 0)
     }
+    setDefaultCACertificates(defaults)
   })
 
   it('keeps what upstream sent out of errors', async () => {

@@ -83,7 +83,8 @@ describe('manifests', () => {
     await using upstream = upstreamTo(remote.url)
     const nginx = remote.addImage(repository, 'latest', image())
     const other = image({ seed: 'other' })
-    remote.fault('manifest', { times: 2, headers: { 'docker-content-digest': other.digest } })
+    remote.fault('manifest', { times: 3, headers: { 'docker-content-digest': other.digest } })
+    await expect(upstream.manifest({ repository, digest: nginx.digest })).rejects.toMatchObject({ kind: 'corrupt' })
     await expect(upstream.manifest({ repository, tag: 'latest' })).rejects.toMatchObject({ kind: 'corrupt' })
     await expect(upstream.resolve({ repository, digest: nginx.digest })).rejects.toMatchObject({ kind: 'corrupt' })
     remote.fault('manifest', { times: 1, body: other.bytes, headers: { 'docker-content-digest': null } })
@@ -114,6 +115,9 @@ describe('manifests', () => {
     remote.fault('manifest', { framing: 'chunked' })
     await expect(upstream.manifest({ repository, tag: 'huge' })).rejects.toMatchObject({ kind: 'corrupt' })
     for (const seen of remote.requests('GET', 'manifest')) expect(seen.sent).toBeLessThan(32 * 1024 * 1024)
+    remote.heal()
+    remote.fault('manifest', { stallAfter: 0 })
+    await expect(upstream.manifest({ repository, tag: 'huge' })).rejects.toMatchObject({ kind: 'corrupt' })
   })
 
   it('says unknown for what upstream does not know', async () => {
@@ -156,6 +160,29 @@ describe('blobs', () => {
       const outside = upstream.blob(repository, blob.digest, { range: { start: size } })
       await expect(outside).rejects.toMatchObject({ kind: 'range', size })
     }
+  })
+
+  it.each(['bytes 1-100/300', 'bytes 0-99/50', 'bytes 0-99/*', 'bytes 0-50/300', 'nonsense', null])(
+    'A13: a part said to be %s is corrupt',
+    async (contentRange) => {
+      await using remote = await startUpstream()
+      await using upstream = upstreamTo(remote.url)
+      const blob = remote.addBlob(repository, randomBlob(300))
+      remote.fault('blob', { contentRange })
+      const part = upstream.blob(repository, blob.digest, { range: { start: 0, end: 99 } })
+      await expect(part).rejects.toMatchObject({ kind: 'corrupt' })
+    },
+  )
+
+  it('the signal of the pull has no say once the headers are there', async () => {
+    await using remote = await startUpstream()
+    await using upstream = upstreamTo(remote.url)
+    const blob = remote.addBlob(repository, randomBlob(10_000_000))
+    const leaving = new AbortController()
+    const { body } = await upstream.blob(repository, blob.digest, { signal: leaving.signal })
+    leaving.abort()
+    expect(await digestOfBody(body)).toBe(blob.digest)
+    expect(remote.requests()).toHaveLength(1)
   })
 
   it('B43: the empty blob', async () => {
