@@ -144,7 +144,7 @@ export class Client implements AsyncDisposable {
     this.#noteRateLimit(incoming)
     if (foreign && incoming.status === 401) {
       await incoming.drop()
-      throw unavailable(`${this.host} redirects to ${incoming.host}, which wants a credential`)
+      throw unavailable(`${this.host} redirects to a host that wants a credential`)
     }
     return answer
   }

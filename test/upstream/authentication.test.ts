@@ -212,8 +212,10 @@ describe('tokens', () => {
     remote.requireToken({ users })
     realm.revokeTokens()
     await realm.goDown()
-    await upstream.resolve({ repository: 'library/other', tag: 'x' }).catch(() => {})
-    await upstream.resolve(tag)
+    remote.addImage('library/other', 'latest', image())
+    const other = { repository: 'library/other', tag: 'latest' }
+    await expect(upstream.resolve(other)).rejects.toMatchObject({ kind: 'unavailable' })
+    await upstream.resolve(other)
   })
 
   it('C47: a redirect of the realm is not followed', async () => {

@@ -166,9 +166,10 @@ describe('a body that breaks', () => {
     const { body } = await upstream.blob(repository, blob.digest)
     let writes = 0
     const sending = body.sendTo({
-      write: () => {
+      write: async () => {
         writes++
-        void body[Symbol.asyncDispose]()
+        for (let turn = 0; turn < 50; turn++) await new Promise(setImmediate) // more of it arrives
+        await body[Symbol.asyncDispose]()
       },
     })
     await expect(sending).rejects.toMatchObject(unavailable)
