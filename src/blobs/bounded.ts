@@ -28,6 +28,8 @@ export class BoundedStore implements BlobStore {
   readonly #measured: Promise<void>
   /** While what was there before is counted: what came meanwhile, and is counted already. */
   #committed: Set<Digest> | undefined = new Set()
+  /** Meanwhile something went of which nobody knows whether it was counted. */
+  #miscounted = false
 
   /**
    * Begins to count what is there; nothing is deleted before that is done. `makeRoom` deletes blobs of so many bytes
@@ -87,6 +89,15 @@ export class BoundedStore implements BlobStore {
     return deleted
   }
 
+  async quarantine(digest: Digest, found?: OpenBlob): Promise<boolean> {
+    const info = await this.#inner.stat(digest)
+    const moved = await this.#inner.quarantine(digest, found)
+    if (!moved || !info) return moved
+    if (!this.#committed || this.#committed.delete(digest)) this.#count(-info.size, -1)
+    else this.#miscounted = true
+    return true
+  }
+
   stat(digest: Digest): Promise<BlobInfo | undefined> {
     return this.#inner.stat(digest)
   }
@@ -117,7 +128,17 @@ export class BoundedStore implements BlobStore {
   }
 
   async #measure(): Promise<void> {
-    for await (const { digest, size } of this.#inner.list()) if (!this.#committed?.has(digest)) this.#count(size, 1)
+    do {
+      this.#miscounted = false
+      const counted = { bytes: 0, objects: 0 }
+      for await (const { digest, size } of this.#inner.list()) {
+        if (this.#committed?.has(digest)) continue
+        counted.bytes += size
+        counted.objects += 1
+        this.#count(size, 1)
+      }
+      if (this.#miscounted) this.#count(-counted.bytes, -counted.objects)
+    } while (this.#miscounted)
     this.#committed = undefined
   }
 

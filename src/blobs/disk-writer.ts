@@ -1,28 +1,35 @@
-import { type FileHandle, rm } from 'node:fs/promises'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { type Algorithm, type Digest, Digester } from '../oci/digest.ts'
 import { corrupt } from '../oci/errors.ts'
 import type { BlobInfo, BlobWriter } from './blob-store.ts'
+import type { OpenFile } from './file-system.ts'
 
 /** Hashing is the only long computation here; between slices the event loop serves others. */
 const hashSlice = 256 * 1024
 
+type Ends = {
+  /** Gives the synced file its name. */
+  publish: (digest: Digest) => Promise<void>
+  /** Removes it. */
+  abandon: () => Promise<void>
+}
+
 /** Writes a temporary file, hashes what it writes, and gives it its name only when all of it is right and on disk. */
 export class DiskWriter implements BlobWriter {
-  readonly #handle: FileHandle
-  readonly #temporary: string
+  readonly #file: OpenFile
   readonly #digester: Digester
-  readonly #publish: (digest: Digest) => Promise<void>
+  readonly #ends: Ends
   #digest: Digest | undefined
   #written = 0
   #published = false
   #failure: { reason: unknown } | undefined
+  #lost: { cause: unknown } | undefined
 
-  constructor(handle: FileHandle, temporary: string, algorithm: Algorithm, publish: (digest: Digest) => Promise<void>) {
-    this.#handle = handle
-    this.#temporary = temporary
+  /** Owns `file` from here on. */
+  constructor(file: OpenFile, algorithm: Algorithm, ends: Ends) {
+    this.#file = file
     this.#digester = new Digester(algorithm)
-    this.#publish = publish
+    this.#ends = ends
   }
 
   get written(): number {
@@ -36,8 +43,9 @@ export class DiskWriter implements BlobWriter {
   }
 
   async read(target: Uint8Array, position: number): Promise<number> {
+    if (this.#lost) throw corrupt('what was written is lost', this.#lost)
     const length = Math.min(target.length, this.#written - position)
-    const { bytesRead } = await this.#handle.read(target, 0, length, position)
+    const { bytesRead } = await this.#file.read(target, 0, length, position)
     return bytesRead
   }
 
@@ -52,21 +60,34 @@ export class DiskWriter implements BlobWriter {
       throw corrupt(`expected ${expected.size} bytes, got ${this.#written}`)
     }
     if (expected.digest !== this.digest()) throw corrupt(`expected ${expected.digest}, got ${this.digest()}`)
-    await this.#handle.sync() // after EIO here the bytes are lost, whatever a second sync says: no retry
-    await this.#publish(expected.digest)
+    await this.#sync()
+    await this.#ends.publish(expected.digest)
     this.#published = true
     return { digest: expected.digest, size: this.#written, usedAt: Date.now() }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#handle.close()
-    if (!this.#published) await rm(this.#temporary, { force: true })
+    try {
+      await this.#file.close()
+    } finally {
+      if (!this.#published) await this.#ends.abandon()
+    }
+  }
+
+  /** After an error here the bytes are lost, whatever a second sync or a read says: there is no retry. */
+  async #sync(): Promise<void> {
+    try {
+      await this.#file.sync()
+    } catch (cause) {
+      this.#lost = { cause }
+      throw cause
+    }
   }
 
   async #append(chunk: Uint8Array): Promise<void> {
     if (this.#failure) return
     for (let done = 0; done < chunk.length; ) {
-      const { bytesWritten } = await this.#handle.write(chunk, done, chunk.length - done, this.#written)
+      const { bytesWritten } = await this.#file.write(chunk, done, chunk.length - done, this.#written)
       done += bytesWritten
       this.#written += bytesWritten
     }

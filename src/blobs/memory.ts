@@ -1,12 +1,13 @@
 import { type Algorithm, type Digest, digestOf } from '../oci/digest.ts'
 import { corrupt } from '../oci/errors.ts'
 import type { ByteRange } from '../oci/range.ts'
-import type { Body } from '../oci/registry.ts'
-import type { BlobInfo, BlobStore, BlobWriter, OpenBlob } from './blob-store.ts'
+import type { BlobInfo, BlobStore, BlobWriter, OpenBlob, StoredBody } from './blob-store.ts'
+
+type Stored = { bytes: Uint8Array; storedAt: number; usedAt: number }
 
 /** Blobs in memory, for tests and demonstrations. */
 export class MemoryStore implements BlobStore {
-  readonly #blobs = new Map<Digest, { bytes: Uint8Array; usedAt: number }>()
+  readonly #blobs = new Map<Digest, Stored>()
 
   async stat(digest: Digest): Promise<BlobInfo | undefined> {
     const blob = this.#blobs.get(digest)
@@ -15,11 +16,14 @@ export class MemoryStore implements BlobStore {
 
   async open(digest: Digest): Promise<OpenBlob | undefined> {
     const blob = this.#blobs.get(digest)
-    return blob && new MemoryBlob(blob.bytes)
+    return blob && new MemoryBlob(blob)
   }
 
   async create(algorithm: Algorithm): Promise<BlobWriter> {
-    return new MemoryWriter(algorithm, (digest, bytes) => this.#blobs.set(digest, { bytes, usedAt: Date.now() }))
+    return new MemoryWriter(algorithm, (digest, bytes) => {
+      const now = Date.now()
+      this.#blobs.set(digest, { bytes, storedAt: now, usedAt: now })
+    })
   }
 
   async touch(digest: Digest, usedAt: number): Promise<void> {
@@ -31,25 +35,38 @@ export class MemoryStore implements BlobStore {
     return this.#blobs.delete(digest)
   }
 
+  /** What is put aside is gone. */
+  async quarantine(digest: Digest, found?: OpenBlob): Promise<boolean> {
+    const replaced = found instanceof MemoryBlob && found.stored !== this.#blobs.get(digest)
+    return !replaced && this.#blobs.delete(digest)
+  }
+
   async *list(): AsyncIterable<BlobInfo> {
     for (const [digest, { bytes, usedAt }] of this.#blobs) yield { digest, size: bytes.length, usedAt }
   }
 }
 
 class MemoryBlob implements OpenBlob {
-  readonly size: number
-  readonly #bytes: Uint8Array
+  readonly stored: Stored
 
-  constructor(bytes: Uint8Array) {
-    this.#bytes = bytes
-    this.size = bytes.length
+  constructor(stored: Stored) {
+    this.stored = stored
   }
 
-  body(range: ByteRange = { start: 0, end: this.size - 1 }): Body {
+  get size(): number {
+    return this.stored.bytes.length
+  }
+
+  get storedAt(): number {
+    return this.stored.storedAt
+  }
+
+  body(range: ByteRange = { start: 0, end: this.size - 1 }): StoredBody {
     return {
+      begin: async () => {},
       sendTo: async (sink, signal) => {
         signal?.throwIfAborted()
-        if (range.end >= range.start) await sink.write(this.#bytes.subarray(range.start, range.end + 1))
+        if (range.end >= range.start) await sink.write(this.stored.bytes.subarray(range.start, range.end + 1))
       },
       [Symbol.asyncDispose]: async () => {},
     }

@@ -290,7 +290,7 @@ describe('a blob', () => {
     const open = blobs.open.bind(blobs)
     blobs.open = async (asked) => {
       const blob = await open(asked)
-      return blob && { size: 3, body: (range) => blob.body(range), [Symbol.asyncDispose]: async () => {} }
+      return blob && { size: 3, storedAt: 0, body: (range) => blob.body(range), [Symbol.asyncDispose]: async () => {} }
     }
     expect((await read(registry, digest)).outcome?.cache).toBe('miss')
   })

@@ -248,7 +248,9 @@ describe('a manifest by digest', () => {
     const { digest, size } = one.descriptor
     cache.blobs.open = async () => ({
       size,
+      storedAt: 0,
       body: () => ({
+        begin: async () => {},
         sendTo: async (sink) => sink.write(Buffer.alloc(size)),
         [Symbol.asyncDispose]: async () => {},
       }),

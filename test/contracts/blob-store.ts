@@ -95,6 +95,37 @@ export function blobStoreContract(open: () => Promise<BlobStore>): void {
       if (blob) expect((await collect(blob.body())).toString()).toBe('hello')
     })
 
+    it('puts a blob aside, and lets those who have it open read on', async () => {
+      const store = await open()
+      const { digest } = await put(store, 'hello')
+      const blob = await store.open(digest)
+      expect(await store.quarantine(digest)).toBe(true)
+      expect(await store.quarantine(digest)).toBe(false)
+      expect(await store.stat(digest)).toBeUndefined()
+      expect(await store.open(digest)).toBeUndefined()
+      if (blob) expect((await collect(blob.body())).toString()).toBe('hello')
+    })
+
+    it('does not put aside what has taken the place of what was found', async () => {
+      const store = await open()
+      const { digest } = await put(store, 'hello')
+      await using found = await store.open(digest)
+      await put(store, 'hello')
+      expect(await store.quarantine(digest, found)).toBe(false)
+      expect(await store.stat(digest)).toBeDefined()
+      await using again = await store.open(digest)
+      expect(await store.quarantine(digest, again)).toBe(true)
+    })
+
+    it('begins to read before it sends, and sends all the same', async () => {
+      const store = await open()
+      const { digest } = await put(store, 'hello')
+      await using blob = await store.open(digest)
+      const body = blob?.body()
+      await body?.begin()
+      if (body) expect((await collect(body)).toString()).toBe('hello')
+    })
+
     it('takes the same blob twice', async () => {
       const store = await open()
       const { digest } = await put(store, 'hello')
