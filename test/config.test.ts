@@ -303,8 +303,3 @@ rules:
     expect(printed).not.toContain(canary)
   })
 })
-
-it('reads the example of deploy/', () => {
-  const example = new URL('../deploy/config.yaml', import.meta.url).pathname
-  expect(loadConfig(['--config', example], {}).rules.filter(({ source }) => source === 'file')).toHaveLength(3)
-})

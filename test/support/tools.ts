@@ -14,6 +14,7 @@ export const debianPackages = [
   { package: 'podman', tools: ['podman'], needs: 'client suites' },
   { package: 'buildah', tools: ['buildah'], needs: 'client suites' },
   { package: 'containerd', tools: ['containerd', 'ctr'], needs: 'client suites' },
+  { package: 'curl', tools: ['curl'], needs: 'the tour of the README' },
   { package: 'golang-go', tools: ['go'], needs: 'the conformance suite' },
   { package: 'python3-venv', tools: ['python3'], needs: 'the stand-in for AWS Secrets Manager' },
 ] as const

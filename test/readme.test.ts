@@ -1,0 +1,168 @@
+import { existsSync, globSync, readdirSync, readFileSync } from 'node:fs'
+import { appendFile, mkdtempDisposable, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { describe, expect, it } from 'vitest'
+import { parse } from 'yaml'
+import manifest from '../package.json' with { type: 'json' }
+import { loadConfig } from '../src/config.ts'
+import { Metrics } from '../src/telemetry/metrics.ts'
+import { ruleFor, startCistern } from './support/cistern.ts'
+import { debianImageTools, pushDebianImage } from './support/debian-image.ts'
+import { root } from './support/paths.ts'
+import { run } from './support/process.ts'
+import { registryTools, startRegistry } from './support/registry.ts'
+import { withTools } from './support/with-tools.ts'
+
+type Block = { language: string; text: string; before: string }
+
+const read = (path: string) => readFileSync(join(root, path), 'utf8')
+const readme = read('README.md')
+const documents = ['README.md', ...globSync('docs/*.md', { cwd: root })]
+
+/** Fenced blocks, each with the line of prose above it. */
+const blocksOf = (text: string): Block[] =>
+  [...text.matchAll(/^(.*)\n+```(\w*)\n([\s\S]*?)^```$/gm)].map(([, before = '', language = '', text = '']) => ({
+    language,
+    text,
+    before,
+  }))
+
+/** Fenced blocks and spans: what readers may type. */
+const codeOf = (text: string): string[] => [
+  ...blocksOf(text).map(({ text }) => text),
+  ...[...text.matchAll(/`([^`\n]+)`/g)].map(([, span = '']) => span),
+]
+
+const cistern = (...args: string[]) => run(process.execPath, [join(root, 'src', 'main.ts'), ...args])
+
+describe('the recipes', () => {
+  const quoted = blocksOf(readme).flatMap(({ before, text }) => {
+    const path = /\[[^\]]*\]\((deploy\/clients\/[^)]+)\):$/.exec(before)?.[1]
+    return path === undefined ? [] : [{ path, text }]
+  })
+
+  it.each(quoted)('$path is what the README quotes', ({ path, text }) => {
+    expect(read(path)).toBe(text)
+  })
+
+  it('cover every client that has one', () => {
+    const clients = quoted.map(({ path }) => dirname(path).split('/').at(-1))
+    expect(clients.sort()).toEqual(readdirSync(join(root, 'deploy', 'clients')).sort())
+  })
+
+  it('are well-formed', () => {
+    for (const path of globSync('deploy/clients/**/*.{json,yaml}', { cwd: root })) {
+      expect(parse(read(path), { strict: true }), path).toBeTypeOf('object')
+    }
+  })
+})
+
+describe.each(documents)('%s', (document) => {
+  const text = read(document)
+
+  it('links to what exists', () => {
+    const targets = [...text.matchAll(/\]\((?!https?:)([^)#]*)(?:#([\w-]+))?\)/g)]
+    const broken = targets.filter(([, path = '', anchor]) => {
+      const file = path === '' ? document : join(dirname(document), path)
+      if (!existsSync(join(root, file))) return true
+      return anchor !== undefined && !headingsOf(read(file)).includes(anchor)
+    })
+    expect(broken.map(([link]) => link)).toEqual([])
+  })
+
+  it('names commands that exist', async () => {
+    const { stdout: usage } = await cistern('help')
+    const code = codeOf(text).join('\n')
+    const own = [...code.matchAll(/\bcistern ([a-z][\w-]*)/g)].map(([, name]) => name)
+    const scripts = [...code.matchAll(/\bnpm (run )?([a-z][\w:-]*)/g)].map(
+      ([, prefix = '', name = '']) => prefix + name,
+    )
+    const binaries = [...code.matchAll(/\bnpx (?!cistern\b)(\w+)/g)].map(([, name]) => name)
+    const known = ['ci', 'start', 'test', ...Object.keys(manifest.scripts).map((name) => `run ${name}`)]
+    expect(own.filter((name) => !usage.includes(`\n  ${name} `))).toEqual([])
+    expect(scripts.filter((name) => !known.includes(name))).toEqual([])
+    expect(binaries.filter((name) => !existsSync(join(root, 'node_modules', '.bin', `${name}`)))).toEqual([])
+  })
+
+  it('names metrics that exist', async () => {
+    using metrics = new Metrics({ version: '', cacheLimit: 0, usage: () => ({ stored: 0, objects: 0, expected: 0 }) })
+    const { body } = await metrics.read()
+    const named = [...text.matchAll(/\b(?:cistern|registry_proxy)_[a-z_]*[a-z]\b/g)].map(([name]) => name)
+    expect(named.filter((name) => !body.includes(`# TYPE ${name} `))).toEqual([])
+  })
+
+  it('shows configurations that are accepted', async () => {
+    await using directory = await mkdtempDisposable(join(tmpdir(), 'cistern-readme-'))
+    const file = join(directory.path, 'cistern.yaml')
+    for (const { text: shown } of blocksOf(text).filter(({ text }) => /^(?:rules|listen):/.test(text))) {
+      await writeFile(file, shown)
+      expect(() => loadConfig(['--config', file], {}), shown).not.toThrow()
+    }
+  })
+})
+
+it('docs/architecture.md has every folder of src', () => {
+  const folders = readdirSync(join(root, 'src'), { withFileTypes: true }).filter((entry) => entry.isDirectory())
+  const rows = [...read('docs/architecture.md').matchAll(/^\| `(\w+)\/` \|/gm)].map(([, name]) => name)
+  expect(rows.sort()).toEqual(folders.map(({ name }) => name).sort())
+})
+
+it('deploy/cistern.yaml passes check-config', async () => {
+  const { stdout } = await cistern('check-config', '--config', join(root, 'deploy', 'cistern.yaml'))
+  const { rules } = parse(read('deploy/cistern.yaml')) as { rules: { prefix: string }[] }
+  const printed = (parse(stdout) as { rules: { prefix: string }[] }).rules.map(({ prefix }) => prefix)
+  expect(printed).toEqual(expect.arrayContaining(rules.map(({ prefix }) => prefix)))
+})
+
+withTools(
+  'skopeo',
+  'curl',
+  ...registryTools,
+  ...debianImageTools,
+)('the tour of the README', () => {
+  it('prints what it says', async () => {
+    await using directory = await mkdtempDisposable(join(tmpdir(), 'cistern-tour-'))
+    await using registry = await startRegistry()
+    await using cistern = await startCistern({ rules: [ruleFor(registry, { prefix: 'docker.io' })] })
+    await pushDebianImage(registry, 'library/busybox', 'latest')
+    const [open = [], offline = []] = blocksOf(readme)
+      .filter(({ language }) => language === 'console')
+      .map(({ text }) => stepsOf(text))
+
+    for (const step of open) expect(await take(step, cistern.host, directory.path)).toEqual(step)
+    await appendFile(join(cistern.directory, 'cistern.yaml'), '\noffline: true\n')
+    await cistern.restart()
+    for (const step of offline) expect(await take(step, cistern.host, directory.path)).toEqual(step)
+
+    expect(open.length).toBeGreaterThan(2)
+    expect(offline.length).toBeGreaterThan(2)
+  })
+})
+
+type Step = { command: string; output: string }
+
+const stepsOf = (text: string): Step[] =>
+  text
+    .split(/^\$ /m)
+    .slice(1)
+    .map((step) => {
+      const [command = '', ...output] = step.trimEnd().split('\n')
+      return { command, output: timeless(output.join('\n')) }
+    })
+
+async function take({ command }: Step, host: string, cwd: string): Promise<Step> {
+  const { stdout } = await run('sh', ['-c', command.replaceAll('127.0.0.1:5000', host)], { cwd })
+  return { command, output: timeless(stdout.replaceAll('\r', '').trimEnd()) }
+}
+
+const timeless = (output: string): string => output.replace(/ttl=\d+/g, 'ttl=…')
+
+/** As they are linked to: https://docs.github.com/en/get-started/writing-on-github */
+const headingsOf = (text: string): string[] =>
+  [...text.matchAll(/^#+ (.+)$/gm)].map(([, heading = '']) =>
+    heading
+      .toLowerCase()
+      .replace(/[^\w -]/g, '')
+      .replaceAll(' ', '-'),
+  )
