@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto'
+import { once } from 'node:events'
 import { Agent, type IncomingHttpHeaders, type IncomingMessage, request } from 'node:http'
 
 export type Got = {
@@ -41,7 +42,7 @@ export function open(url: string, { from, body, ...options }: Asking = {}): Prom
   return opened.promise
 }
 
-/** Waits until `count` bytes of the body came, and takes no more. */
+/** Waits until `count` bytes of the body came, and takes no more. Rejects where it ends before that. */
 export async function take(response: IncomingMessage, count: number): Promise<Buffer> {
   const chunks: Buffer[] = []
   let size = 0
@@ -51,7 +52,11 @@ export async function take(response: IncomingMessage, count: number): Promise<Bu
       chunks.push(chunk)
       size += chunk.length
     } else {
-      await new Promise((resolve) => response.once('readable', resolve))
+      if (response.readableEnded) throw new Error(`the body ended after ${size} bytes`)
+      const woken = new AbortController()
+      const { signal } = woken
+      await Promise.race([once(response, 'readable', { signal }), once(response, 'end', { signal })])
+      woken.abort()
     }
     if (size >= count) return Buffer.concat(chunks)
   }
