@@ -1,23 +1,14 @@
-import { access, constants, mkdir } from 'node:fs/promises'
-import { join } from 'node:path'
+import { access, constants } from 'node:fs/promises'
 import { isDeepStrictEqual } from 'node:util'
 import { ClientLimits } from '../access/client-limits.ts'
-import { Directory } from '../cache/directory.ts'
-import { Fills } from '../cache/fills.ts'
 import type { Config } from '../config.ts'
-import { credentialsOf } from '../credentials/from-rule.ts'
 import { adminApp, type Readiness } from '../http/admin/app.ts'
 import { createApp } from '../http/app.ts'
 import { type Listener, listen } from '../http/listen.ts'
-import { lockDataDir } from '../metadata/lock.ts'
 import type { Metadata } from '../metadata/metadata.ts'
-import { SqliteMetadata } from '../metadata/sqlite.ts'
 import { Repositories } from '../repositories/repositories.ts'
-import { type Rule, upstreamHost } from '../rules/rule.ts'
-import { RuleBook } from '../rules/rule-book.ts'
 import { Metrics } from '../telemetry/metrics.ts'
-import { Upstream } from '../upstream/upstream.ts'
-import { openStorage } from './storage.ts'
+import { openCore } from './core.ts'
 import { version } from './version.ts'
 
 /** A cache at work. Its owner closes it. */
@@ -33,20 +24,8 @@ export type Instance = {
 /** Opens a cache and serves it. Needs no network. Throws `DataDirInUse`, and what the system throws. */
 export async function openInstance(config: Config): Promise<Instance> {
   await using opened = new AsyncDisposableStack()
-  await mkdir(config.dataDir, { recursive: true, mode: 0o700 })
-  opened.use(lockDataDir(config.dataDir))
-  const metadata = opened.use(SqliteMetadata.open(join(config.dataDir, 'metadata.db')))
-  const book = new RuleBook(config.rules, config.defaultUpstream)
-  const storage = opened.use(await openStorage(config, metadata, book))
-  const { blobs, memory, uses } = storage
-  const { revalidateMs, retryPauseMs, writeStallMs } = config.timeouts
-  const fills = new Fills(blobs)
-  const directory = new Directory({
-    cache: { blobs, metadata, fills, memory, uses, clock: Date.now, revalidateMs, retryPauseMs },
-    offline: config.offline,
-    openUpstream: (rule) => openUpstream(rule, config),
-  })
-  opened.defer(() => directory.close())
+  const { metadata, book, storage, directory } = opened.use(await openCore(config))
+  const { blobs } = storage
   const metrics = opened.use(new Metrics({ version, cacheLimit: config.cache.maxSize, usage: () => blobs.usage }))
   const app = createApp({
     book,
@@ -62,7 +41,11 @@ export async function openInstance(config: Config): Promise<Instance> {
     (listener) => listener.close(0),
   )
   const data: Listener = opened.adopt(
-    await listen(app, { ...config.listen, writeStallMs, maxConnections: config.limits.connections }),
+    await listen(app, {
+      ...config.listen,
+      writeStallMs: config.timeouts.writeStallMs,
+      maxConnections: config.limits.connections,
+    }),
     (listener) => listener.close(config.timeouts.drainMs),
   )
   const parts = opened.move()
@@ -80,17 +63,6 @@ export async function openInstance(config: Config): Promise<Instance> {
       await parts.disposeAsync()
     },
   }
-}
-
-function openUpstream(rule: Rule, { timeouts, allowPrivateUpstreams, proxy }: Config): Upstream {
-  return new Upstream({
-    rule,
-    credentials: credentialsOf(rule.credential, upstreamHost(rule)),
-    timeouts,
-    allowPrivate: allowPrivateUpstreams,
-    userAgent: `cistern/${version}`,
-    proxy,
-  })
 }
 
 /** An instance that cannot write still serves what it has; one without its metadata does not. */

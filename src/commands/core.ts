@@ -1,0 +1,48 @@
+import { mkdir } from 'node:fs/promises'
+import { join } from 'node:path'
+import { Directory } from '../cache/directory.ts'
+import { Fills } from '../cache/fills.ts'
+import type { Config } from '../config.ts'
+import { credentialsOf } from '../credentials/from-rule.ts'
+import { lockDataDir } from '../metadata/lock.ts'
+import type { Metadata } from '../metadata/metadata.ts'
+import { SqliteMetadata } from '../metadata/sqlite.ts'
+import { type Rule, upstreamHost } from '../rules/rule.ts'
+import { RuleBook } from '../rules/rule-book.ts'
+import { Upstream } from '../upstream/upstream.ts'
+import { openStorage, type Storage } from './storage.ts'
+import { version } from './version.ts'
+
+/** A cache without its ports: what it knows, what it has, and where it gets more. Its owner disposes it. */
+export type Core = AsyncDisposable & { metadata: Metadata; book: RuleBook; storage: Storage; directory: Directory }
+
+/** Takes the data directory for this process. Needs no network. Throws `DataDirInUse`, and what the system throws. */
+export async function openCore(config: Config): Promise<Core> {
+  await using opened = new AsyncDisposableStack()
+  await mkdir(config.dataDir, { recursive: true, mode: 0o700 })
+  opened.use(lockDataDir(config.dataDir))
+  const metadata = opened.use(SqliteMetadata.open(join(config.dataDir, 'metadata.db')))
+  const book = new RuleBook(config.rules, config.defaultUpstream)
+  const storage = opened.use(await openStorage(config, metadata, book))
+  const { blobs, memory, uses } = storage
+  const { revalidateMs, retryPauseMs } = config.timeouts
+  const directory = new Directory({
+    cache: { blobs, metadata, fills: new Fills(blobs), memory, uses, clock: Date.now, revalidateMs, retryPauseMs },
+    offline: config.offline,
+    openUpstream: (rule) => openUpstream(rule, config),
+  })
+  opened.defer(() => directory.close())
+  const parts = opened.move()
+  return { metadata, book, storage, directory, [Symbol.asyncDispose]: () => parts.disposeAsync() }
+}
+
+function openUpstream(rule: Rule, { timeouts, allowPrivateUpstreams, proxy }: Config): Upstream {
+  return new Upstream({
+    rule,
+    credentials: credentialsOf(rule.credential, upstreamHost(rule)),
+    timeouts,
+    allowPrivate: allowPrivateUpstreams,
+    userAgent: `cistern/${version}`,
+    proxy,
+  })
+}
