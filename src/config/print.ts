@@ -6,7 +6,7 @@ import { formatDuration, formatSize } from './units.ts'
 
 /** The effective configuration as one would write it, with `***` in the place of secrets. */
 export function printConfig(config: Config): string {
-  const { cache, timeouts } = config
+  const { cache, scrub, timeouts } = config
   const document = new Document({
     listen: formatAddress(config.listen),
     adminListen: formatAddress(config.adminListen),
@@ -26,6 +26,7 @@ export function printConfig(config: Config): string {
       ...(cache.maxAge !== undefined && { maxAge: formatDuration(cache.maxAge) }),
       manifestMemory: formatSize(cache.manifestMemory),
     },
+    scrub: { interval: formatDuration(scrub.interval), bytesPerSecond: formatSize(scrub.bytesPerSecond) },
     timeouts: {
       connect: formatDuration(timeouts.connectMs),
       headers: formatDuration(timeouts.headersMs),

@@ -147,6 +147,7 @@ export const schema = z.strictObject({
       manifestMemory: size.prefault('32MiB'),
     })
     .prefault({}),
+  scrub: z.strictObject({ interval: duration.prefault('7d'), bytesPerSecond: size.prefault('20MiB') }).prefault({}),
   timeouts: z
     .strictObject({
       connect: timeout.prefault('5s'),

@@ -67,6 +67,8 @@ export type Events = {
   'cistern:ratelimit': { upstream: string; limit?: number; remaining?: number; source?: string }
   /** Room was made in the store. */
   'cistern:eviction': { images: number; blobs: number; bytes: number }
+  /** All of the store was looked at; `healed` of the `damaged` blobs are there again. */
+  'cistern:scrub': { checked: number; bytes: number; damaged: number; healed: number; durationMs: number }
   'cistern:breaker': { upstream: string; state: 'closed' | 'open' | 'half-open' }
 }
 

@@ -36,6 +36,7 @@ export class Metrics implements Disposable {
       ...this.#addFills(),
       ...this.#addFaults(),
       ...this.#addEviction(),
+      ...this.#addScrub(),
     ]
   }
 
@@ -146,6 +147,21 @@ export class Metrics implements Disposable {
       subscribe('cistern:eviction', (event) => {
         blobs.inc(event.blobs)
         bytes.inc(event.bytes)
+      }),
+    ]
+  }
+
+  #addScrub() {
+    const checked = this.#counter('cistern_scrub_checked_total', 'Stored blobs that were hashed again')
+    const damaged = this.#counter('cistern_scrub_damaged_total', 'Stored blobs that were found damaged')
+    const healed = this.#counter('cistern_scrub_healed_total', 'Damaged blobs that were mended')
+    const lastRun = this.#gauge('cistern_scrub_last_run_timestamp_seconds', 'When the store was last gone through')
+    return [
+      subscribe('cistern:scrub', (event) => {
+        checked.inc(event.checked)
+        damaged.inc(event.damaged)
+        healed.inc(event.healed)
+        lastRun.setToCurrentTime()
       }),
     ]
   }

@@ -111,3 +111,13 @@ it('ends with its owner', async () => {
   publish('cistern:request', { ...request, outcome: { cache: 'hit' } })
   expect((await other.read()).body).not.toContain('registry_proxy_hits_total')
 })
+
+it('counts what a scrub found and mended, and tells when it was', async () => {
+  publish('cistern:scrub', { checked: 9, bytes: 900, damaged: 3, healed: 2, durationMs: 1 })
+  publish('cistern:scrub', { checked: 8, bytes: 800, damaged: 0, healed: 0, durationMs: 1 })
+  expect(await samples('cistern_scrub_checked_total')).toEqual(['cistern_scrub_checked_total 17'])
+  expect(await samples('cistern_scrub_damaged_total')).toEqual(['cistern_scrub_damaged_total 3'])
+  expect(await samples('cistern_scrub_healed_total')).toEqual(['cistern_scrub_healed_total 2'])
+  const [lastRun = ''] = await samples('cistern_scrub_last_run_timestamp_seconds')
+  expect(Number(lastRun.split(' ')[1])).toBeGreaterThan(1e9)
+})
