@@ -11,7 +11,7 @@ import { version } from './version.ts'
 export async function serve(args: readonly string[]): Promise<number> {
   const config = loadConfig(args)
   using log = createLog(config.log.level)
-  surviveRejections(log)
+  surviveRejections()
   const ending = signalled()
   const instance = await openInstance(config)
   const reloading = () => void reload(instance, args, log)
@@ -23,8 +23,12 @@ export async function serve(args: readonly string[]): Promise<number> {
   process.off('SIGHUP', reloading)
   await instance.close()
   log.info({}, 'stopped')
+  endSoon()
   return 0
 }
+
+/** Nothing is left to do: whoever stalls reading the log does not keep the process. */
+const endSoon = () => void setTimeout(() => process.exit(), 1000).unref()
 
 /** Resolves to the first signal to end; from then on the next one ends the process as signals do, with status 1. */
 function signalled(): Promise<NodeJS.Signals> {
@@ -57,13 +61,12 @@ async function reload(instance: Instance, args: readonly string[], log: Log): Pr
  * caught the state is unknown: the process ends, and whoever supervises it starts another one. What is committed
  * survives that by design.
  */
-function surviveRejections(log: Log): void {
+function surviveRejections(): void {
   process.on('unhandledRejection', (error) => {
     publish('cistern:fault', { where: 'process', kind: 'internal', message: 'a rejection was not handled', error })
   })
   process.on('uncaughtException', (error) => {
     publish('cistern:fault', { where: 'process', kind: 'internal', message: 'an exception was not caught', error })
-    log[Symbol.dispose]()
     process.exit(1)
   })
 }

@@ -8,7 +8,7 @@ export type Level = 'debug' | 'info' | 'warn' | 'error' | 'silent'
 export type Log = Disposable & Pick<Logger, 'debug' | 'info' | 'warn' | 'error'>
 
 /** Where lines go. */
-export type Destination = { write(line: string): void; flushSync?(): void }
+export type Destination = { write(line: string): void }
 
 /** A reader of the log that stalls costs lines, not memory. In bytes. */
 const maxBuffered = 8 * 1024 * 1024
@@ -24,9 +24,6 @@ export function createLog(level: Level, destination: Destination = stdout()): Lo
     subscribe('cistern:fill', (event) => {
       if (event.phase === 'resumed') logger.warn(fields(event), 'a transfer from upstream was resumed')
     }),
-    subscribe('cistern:scrub', ({ durationMs, ...event }) =>
-      logger.info({ ...event, durationMs: Math.round(durationMs) }, 'the store was scrubbed'),
-    ),
     subscribe('cistern:breaker', (event) => logger.warn(fields(event), `the breaker is ${event.state}`)),
   ]
   return {
@@ -36,7 +33,6 @@ export function createLog(level: Level, destination: Destination = stdout()): Lo
     error: logger.error.bind(logger),
     [Symbol.dispose]() {
       for (const unsubscribe of subscriptions) unsubscribe()
-      destination.flushSync?.()
     },
   }
 }
@@ -60,8 +56,13 @@ const fields = (event: Record<string, unknown>): Record<string, unknown> =>
 
 const text = (value: string): string => printable(withoutSecrets(value))
 
+/** pino's own destination waits for ever at the end of the process where the reader of a pipe is gone. */
 function stdout(): Destination {
-  const destination = pino.destination({ dest: 1, sync: false, maxLength: maxBuffered })
-  destination.on('error', () => {}) // whoever read the log is gone; that is no reason to stop serving
-  return destination
+  const { stdout } = process
+  stdout.on('error', () => {}) // whoever read the log is gone; that is no reason to stop serving
+  return {
+    write(line) {
+      if (stdout.writableLength < maxBuffered) stdout.write(line)
+    },
+  }
 }

@@ -1,4 +1,7 @@
-import { readFile, writeFile } from 'node:fs/promises'
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtempDisposable, readFile, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { parse, stringify } from 'yaml'
@@ -134,6 +137,19 @@ describe('cistern serve', () => {
     await hasLogged(second, 'an exception was not caught')
     await eventually(() => expect(fetchBytes(`${second.url}/v2/`)).rejects.toThrow())
     expect(await second.stop()).toBe(1)
+  })
+
+  it.each([0, 3])('goes on, and ends, where the reader of its log is gone before %i requests', async (requests) => {
+    await using data = await mkdtempDisposable(join(tmpdir(), 'cistern-serve-'))
+    const anywhere = ['--listen', '127.0.0.1:0', '--admin-listen', '127.0.0.1:0', '--data-dir', data.path]
+    const child = spawn(process.execPath, [main, 'serve', ...anywhere], { stdio: ['ignore', 'pipe', 'inherit'] })
+    const ended = once(child, 'exit')
+    const [line] = await once(child.stdout, 'data')
+    child.stdout.destroy()
+    const { url } = JSON.parse(line.toString())
+    for (let n = 0; n < requests; n++) expect((await fetchBytes(`${url}/v2/`)).status).toBe(200)
+    child.kill('SIGTERM')
+    expect(await ended).toEqual([0, null])
   })
 
   it('says why it cannot start, and ends with status 1', async () => {
