@@ -20,8 +20,11 @@ export type FillSource = {
   committed(size: number): Promise<void>
 }
 
-/** A fill that is running or about to: `fill` rejects where upstream would not open it. */
-export type Flight = { openedBy: string; fill: Promise<Fill> }
+/**
+ * A fill that is running or about to: `fill` rejects where upstream would not open it, `ended` resolves once its blob is
+ * in the store, or will not be.
+ */
+export type Flight = { openedBy: string; fill: Promise<Fill>; ended: Promise<void> }
 
 type Opened = { read: BlobRead; writer: BlobWriter }
 
@@ -66,13 +69,13 @@ export class Fills {
         this.#forget(digest, flight) // before anybody learns of it, so that nobody finds it afterwards
         throw error
       })
-    const flight: Flight = { openedBy: source.openedBy, fill }
-    this.#flights.set(digest, flight)
-    const end = Promise.all([fill, opened])
+    const ended = Promise.all([fill, opened])
       .then(([running, parts]) => this.#run(flight, running, parts, source))
       .catch(() => {}) // whoever asked was told
-      .finally(() => this.#ends.delete(end))
-    this.#ends.add(end)
+      .finally(() => this.#ends.delete(ended))
+    const flight: Flight = { openedBy: source.openedBy, fill, ended }
+    this.#flights.set(digest, flight)
+    this.#ends.add(ended)
     return flight
   }
 
