@@ -24,6 +24,9 @@ export function createLog(level: Level, destination: Destination = stdout()): Lo
     subscribe('cistern:fill', (event) => {
       if (event.phase === 'resumed') logger.warn(fields(event), 'a transfer from upstream was resumed')
     }),
+    subscribe('cistern:scrub', ({ durationMs, ...event }) =>
+      logger.info({ ...event, durationMs: Math.round(durationMs) }, 'the store was scrubbed'),
+    ),
     subscribe('cistern:breaker', (event) => logger.warn(fields(event), `the breaker is ${event.state}`)),
   ]
   return {
