@@ -6,7 +6,7 @@ import type { BufferPool } from './buffer-pool.ts'
 import type { OpenFile } from './file-system.ts'
 
 /** What a file was when it was opened; its size counts, whatever happens to its name meanwhile. */
-type Facts = { size: number; birthtimeMs: number; dev: number; ino: number }
+type Facts = { size: number; birthtimeMs: number; ctimeMs: number; dev: number; ino: number }
 
 /** A blob file held open. */
 export class DiskBlob implements OpenBlob {
@@ -25,7 +25,8 @@ export class DiskBlob implements OpenBlob {
   }
 
   get storedAt(): number {
-    return this.#facts.birthtimeMs
+    const { birthtimeMs, ctimeMs } = this.#facts
+    return birthtimeMs > 0 ? birthtimeMs : ctimeMs // which is later, where a file system knows of no births
   }
 
   /** Whether it is this file that has those facts. */

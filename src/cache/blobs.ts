@@ -4,13 +4,14 @@ import type { Digest } from '../oci/digest.ts'
 import { blobUnknown, isKind } from '../oci/errors.ts'
 import { lengthOf, type RangeSpec, resolveRange } from '../oci/range.ts'
 import type { BlobRead, Descriptor, Outcome, Pull, Registry } from '../oci/registry.ts'
-import { publish } from '../telemetry/events.ts'
 import type { Fill } from './fill.ts'
 import type { Flight } from './fills.ts'
 import type { Links } from './links.ts'
 import type { Negatives } from './negatives.ts'
-import { type Cache, contentKey, type Origin } from './origin.ts'
+import { type Cache, contentKey, type Origin, type Shared } from './origin.ts'
+import type { Recovery } from './recovery.ts'
 import { batchSize } from './spool.ts'
+import type { Stored } from './stored.ts'
 
 type BlobPull = Pull & { range?: RangeSpec | undefined }
 
@@ -24,19 +25,23 @@ export class CachedBlobs {
   readonly #cache: Cache
   readonly #origin: Origin
   readonly #links: Links
+  readonly #stored: Stored
+  readonly #recovery: Recovery
   readonly #negatives: Negatives
   readonly #proofs = new SingleFlight<Link>()
   readonly #directReads = new WeakMap<Fill, number>()
 
-  constructor(cache: Cache, origin: Origin, links: Links, negatives: Negatives) {
+  constructor(cache: Cache, origin: Origin, { links, stored, recovery, negatives }: Shared) {
     this.#cache = cache
     this.#origin = origin
     this.#links = links
+    this.#stored = stored
+    this.#recovery = recovery
     this.#negatives = negatives
   }
 
   async stat(repository: string, digest: Digest, pull: Pull): Promise<Descriptor & { outcome: Outcome }> {
-    const link = await this.#links.get(repository, digest)
+    const link = await this.#link(repository, digest, pull)
     if (link && (await this.#cache.blobs.stat(digest))?.size === link.size) return described(digest, link, 'hit')
     const registry = this.#registry(repository, digest)
     this.#negatives.check(contentKey(repository, digest))
@@ -53,49 +58,39 @@ export class CachedBlobs {
   async open(repository: string, digest: Digest, pull: BlobPull): Promise<BlobRead> {
     // A fill is looked for before the store: it is forgotten only after its blob and its link are there.
     const flight = this.#cache.fills.find(digest)
-    const link = await this.#links.get(repository, digest)
-    const stored = link && (await this.#stored(digest, link, pull.range, 'hit'))
-    if (stored) return stored
+    const link = await this.#link(repository, digest, pull)
+    const hit = link && (await this.#read(digest, link, pull, 'hit'))
+    if (hit) return hit
     if (flight) {
       const joined = await this.#join(flight, repository, digest, link, pull)
       if (joined) return joined
     }
     const registry = this.#registry(repository, digest)
     this.#negatives.check(contentKey(repository, digest))
-    pull.admit?.()
     if (!link && (await this.#cache.blobs.stat(digest))) {
       const proof = await this.#prove(registry, repository, digest, pull)
-      const shared = await this.#stored(digest, proof, pull.range, 'revalidated')
+      await this.#recovery.examine(digest)
+      const shared = await this.#read(digest, proof, pull, 'revalidated')
       if (shared) return shared
     }
     return this.#fetch(registry, repository, digest, pull)
   }
 
-  /** Opens what is on disk; a file of another size than upstream stated is not the blob. */
-  async #stored(
+  async #link(repository: string, digest: Digest, pull: Pull): Promise<Link | undefined> {
+    return (await this.#links.get(repository, digest)) ?? (await this.#recovery.blob(repository, digest, pull))
+  }
+
+  /** What is on disk; a file of another size than upstream stated is not the blob. */
+  async #read(
     digest: Digest,
-    link: { size: number },
-    range: RangeSpec | undefined,
+    { size }: { size: number },
+    { range, requestId }: BlobPull,
     cache: Outcome['cache'],
   ): Promise<BlobRead | undefined> {
-    const blob = await this.#cache.blobs.open(digest)
-    if (!blob) return undefined
-    try {
-      if (blob.size === link.size) {
-        const resolved = range && resolveRange(range, blob.size)
-        const descriptor = { mediaType: octetStream, digest, size: blob.size }
-        const body = blob.body(resolved)
-        this.#cache.uses.note(digest)
-        return { descriptor, body, outcome: { cache }, ...(resolved && { range: resolved }) }
-      }
-      const message = `a stored blob has ${blob.size} bytes in place of ${link.size}`
-      publish('cistern:fault', { where: 'blobs', kind: 'corrupt', message, reference: digest })
-    } catch (error) {
-      await blob[Symbol.asyncDispose]()
-      throw error
-    }
-    await blob[Symbol.asyncDispose]()
-    return undefined
+    const read = await this.#stored.read(digest, size, { range, requestId })
+    if (!read) return undefined
+    this.#cache.uses.note(digest)
+    return { descriptor: { mediaType: octetStream, digest, size }, outcome: { cache }, ...read }
   }
 
   /**
@@ -123,6 +118,7 @@ export class CachedBlobs {
   async #fetch(registry: Registry, repository: string, digest: Digest, pull: BlobPull): Promise<BlobRead> {
     // One that began meanwhile may be another repository's, which is joined only with a proof.
     if (this.#cache.fills.find(digest)) return this.open(repository, digest, pull)
+    pull.admit?.()
     const flight = this.#start(registry, repository, digest, pull.requestId)
     try {
       const fill = await untilAborted(flight.fill, pull.signal)
@@ -195,6 +191,7 @@ export class CachedBlobs {
   async #prove(registry: Registry, repository: string, digest: Digest, pull: Pull): Promise<Link> {
     const key = contentKey(repository, digest)
     this.#negatives.check(key)
+    if (!this.#proofs.has(key)) pull.admit?.()
     const { result } = this.#proofs.do(
       key,
       async () => {

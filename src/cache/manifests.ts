@@ -1,6 +1,6 @@
 import { SingleFlight } from '../async/single-flight.ts'
 import type { Link } from '../metadata/metadata.ts'
-import { algorithmOf, type Digest, digestOf } from '../oci/digest.ts'
+import { algorithmOf, type Digest } from '../oci/digest.ts'
 import { manifestUnknown } from '../oci/errors.ts'
 import { manifestMediaType, needsOf } from '../oci/manifest.ts'
 import { type Reference, referenceText } from '../oci/reference.ts'
@@ -8,26 +8,32 @@ import type { Descriptor, Manifest, Pull, Registry, Resolved } from '../oci/regi
 import { publish } from '../telemetry/events.ts'
 import type { Links } from './links.ts'
 import type { Negatives } from './negatives.ts'
-import { type Cache, contentKey, type Origin } from './origin.ts'
+import { type Cache, contentKey, type Origin, type Shared } from './origin.ts'
+import type { Recovery } from './recovery.ts'
+import type { Stored } from './stored.ts'
 
 /** The manifests of one origin's repositories, by digest: from memory, from the store, or from upstream. */
 export class CachedManifests {
   readonly #cache: Cache
   readonly #origin: Origin
   readonly #links: Links
+  readonly #stored: Stored
+  readonly #recovery: Recovery
   readonly #negatives: Negatives
   readonly #flights = new SingleFlight<Manifest>()
 
-  constructor(cache: Cache, origin: Origin, links: Links, negatives: Negatives) {
+  constructor(cache: Cache, origin: Origin, { links, stored, recovery, negatives }: Shared) {
     this.#cache = cache
     this.#origin = origin
     this.#links = links
+    this.#stored = stored
+    this.#recovery = recovery
     this.#negatives = negatives
   }
 
   /** What the repository holds of a manifest, without asking anybody. */
-  async describe(repository: string, digest: Digest): Promise<Descriptor | undefined> {
-    const link = await this.#links.get(repository, digest)
+  async describe(repository: string, digest: Digest, pull?: Pull): Promise<Descriptor | undefined> {
+    const link = await this.#link(repository, digest, pull)
     if (!link?.mediaType) return undefined
     const size = this.#cache.memory.get(digest)?.length ?? (await this.#cache.blobs.stat(digest))?.size
     if (size !== link.size) return undefined
@@ -36,17 +42,17 @@ export class CachedManifests {
   }
 
   /** The same with its bytes, which are hashed when they come from disk. */
-  async held(repository: string, digest: Digest): Promise<Manifest | undefined> {
-    const link = await this.#links.get(repository, digest)
+  async held(repository: string, digest: Digest, pull?: Pull): Promise<Manifest | undefined> {
+    const link = await this.#link(repository, digest, pull)
     return link && this.#read(link, digest)
   }
 
   /** HEAD by digest; fetches nothing that upstream describes without. */
   async resolve(repository: string, digest: Digest, pull: Pull): Promise<Resolved> {
-    const descriptor = await this.describe(repository, digest)
+    const descriptor = await this.describe(repository, digest, pull)
     if (descriptor) return { descriptor, outcome: { cache: 'hit' } }
     const registry = this.#registry({ repository, digest })
-    return this.#noting(contentKey(repository, digest), pull, async () => {
+    return this.#noting(contentKey(repository, digest), pull, false, async () => {
       const asked = { repository: this.#origin.nameOf(repository), digest }
       const resolved = await registry.resolve(asked, pull)
       return { ...resolved, outcome: { cache: 'miss' } }
@@ -55,7 +61,7 @@ export class CachedManifests {
 
   /** By digest: held, or asked of upstream. */
   async get(repository: string, digest: Digest, pull: Pull): Promise<Manifest> {
-    const held = await this.held(repository, digest)
+    const held = await this.held(repository, digest, pull)
     if (held) return { ...held, outcome: { cache: 'hit' } }
     return (await this.#proven(repository, digest, pull)) ?? (await this.fetch({ repository, digest }, pull))
   }
@@ -63,7 +69,7 @@ export class CachedManifests {
   /** Asks upstream, once however many ask, and stores what it gives. */
   async fetch(reference: Reference, pull: Pull): Promise<Manifest> {
     const key = contentKey(reference.repository, referenceText(reference))
-    return this.#noting(key, pull, async () => {
+    return this.#noting(key, pull, this.#flights.has(key), async () => {
       const { joined, result } = this.#flights.do(key, () => this.#fetch(reference, pull.requestId), pull.signal)
       return { ...(await result), outcome: { cache: joined ? 'collapsed' : 'miss' } }
     })
@@ -112,22 +118,29 @@ export class CachedManifests {
       await this.#links.vouch(repository, digest, { size, mediaType, needs: needsOf(manifest.bytes) })
       return manifest
     }
-    return this.#noting(key, pull, async () => {
-      const manifest = await this.#flights.do(`${key} proof`, prove, pull.signal).result
+    const flight = `${key} proof`
+    return this.#noting(key, pull, this.#flights.has(flight), async () => {
+      const manifest = await this.#flights.do(flight, prove, pull.signal).result
       return { ...manifest, outcome: { cache: 'revalidated' } }
     })
   }
 
   /** A question to upstream: not asked while the answer is known to be no, and not by a client that asks too much. */
-  async #noting<T>(key: string, pull: Pull, ask: () => Promise<T>): Promise<T> {
+  async #noting<T>(key: string, pull: Pull, joins: boolean, ask: () => Promise<T>): Promise<T> {
     this.#negatives.check(key)
-    pull.admit?.()
+    if (!joins) pull.admit?.()
     try {
       return await ask()
     } catch (error) {
       this.#negatives.note(key, error)
       throw error
     }
+  }
+
+  /** A digest that is only known as a blob may be a manifest's all the same. */
+  async #link(repository: string, digest: Digest, pull?: Pull): Promise<Link | undefined> {
+    const link = await this.#links.get(repository, digest)
+    return link?.mediaType ? link : this.#recovery.manifest(repository, digest, pull)
   }
 
   async #read(link: Pick<Link, 'size' | 'mediaType'>, digest: Digest): Promise<Manifest | undefined> {
@@ -139,22 +152,8 @@ export class CachedManifests {
   }
 
   async #load(digest: Digest, size: number): Promise<Uint8Array | undefined> {
-    await using blob = await this.#cache.blobs.open(digest)
-    if (blob?.size !== size) return undefined
-    const bytes = new Uint8Array(size)
-    let filled = 0
-    await blob.body().sendTo({
-      write: (chunk) => {
-        bytes.set(chunk, filled)
-        filled += chunk.length
-      },
-    })
-    if (digestOf(bytes, algorithmOf(digest)) !== digest) {
-      const message = 'a stored manifest has other bytes than its digest says'
-      publish('cistern:fault', { where: 'blobs', kind: 'corrupt', message, reference: digest })
-      return undefined
-    }
-    this.#cache.memory.set(digest, bytes)
+    const bytes = await this.#stored.bytes(digest, (blob) => blob.size === size)
+    if (bytes) this.#cache.memory.set(digest, bytes)
     return bytes
   }
 

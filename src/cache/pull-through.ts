@@ -19,6 +19,8 @@ import { CachedLists } from './lists.ts'
 import { CachedManifests } from './manifests.ts'
 import { Negatives } from './negatives.ts'
 import type { Cache, Origin } from './origin.ts'
+import { Recovery } from './recovery.ts'
+import { Stored } from './stored.ts'
 import { CachedTags } from './tags.ts'
 
 /**
@@ -35,9 +37,12 @@ export class PullThrough implements Registry {
   constructor(cache: Cache, origin: Origin) {
     const links = new Links(cache.metadata, origin.rule?.upstream, cache.clock)
     const negatives = new Negatives(origin.rule?.negativeTtlMs ?? 0)
-    this.#manifests = new CachedManifests(cache, origin, links, negatives)
+    const stored = new Stored(cache.blobs, origin.registry !== undefined)
+    const recovery = new Recovery(cache, origin, stored, links)
+    const shared = { links, stored, recovery, negatives }
+    this.#manifests = new CachedManifests(cache, origin, shared)
     this.#tags = new CachedTags(cache, origin, this.#manifests, negatives)
-    this.#blobs = new CachedBlobs(cache, origin, links, negatives)
+    this.#blobs = new CachedBlobs(cache, origin, shared)
     this.#lists = new CachedLists(cache, origin, this.#tags, negatives)
   }
 

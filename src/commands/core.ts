@@ -1,5 +1,6 @@
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
+import type { FileSystem } from '../blobs/file-system.ts'
 import { Directory } from '../cache/directory.ts'
 import { Fills } from '../cache/fills.ts'
 import type { Config } from '../config.ts'
@@ -16,14 +17,17 @@ import { version } from './version.ts'
 /** A cache without its ports: what it knows, what it has, and where it gets more. Its owner disposes it. */
 export type Core = AsyncDisposable & { metadata: Metadata; book: RuleBook; storage: Storage; directory: Directory }
 
+/** `fileSystem` is where blobs are kept; by default Node's. */
+export type CoreOptions = { fileSystem?: FileSystem }
+
 /** Takes the data directory for this process. Needs no network. Throws `DataDirInUse`, and what the system throws. */
-export async function openCore(config: Config): Promise<Core> {
+export async function openCore(config: Config, { fileSystem }: CoreOptions = {}): Promise<Core> {
   await using opened = new AsyncDisposableStack()
   await mkdir(config.dataDir, { recursive: true, mode: 0o700 })
   opened.use(lockDataDir(config.dataDir))
   const metadata = opened.use(SqliteMetadata.open(join(config.dataDir, 'metadata.db')))
   const book = new RuleBook(config.rules, config.defaultUpstream)
-  const storage = opened.use(await openStorage(config, metadata, book))
+  const storage = opened.use(await openStorage(config, metadata, book, fileSystem))
   const { blobs, memory, uses } = storage
   const { revalidateMs, retryPauseMs } = config.timeouts
   const directory = new Directory({

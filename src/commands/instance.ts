@@ -8,7 +8,7 @@ import { type Listener, listen } from '../http/listen.ts'
 import type { Metadata } from '../metadata/metadata.ts'
 import { Repositories } from '../repositories/repositories.ts'
 import { Metrics } from '../telemetry/metrics.ts'
-import { openCore } from './core.ts'
+import { type CoreOptions, openCore } from './core.ts'
 import { version } from './version.ts'
 
 /** A cache at work. Its owner closes it. */
@@ -22,9 +22,9 @@ export type Instance = {
 }
 
 /** Opens a cache and serves it. Needs no network. Throws `DataDirInUse`, and what the system throws. */
-export async function openInstance(config: Config): Promise<Instance> {
+export async function openInstance(config: Config, options: CoreOptions = {}): Promise<Instance> {
   await using opened = new AsyncDisposableStack()
-  const { metadata, book, storage, directory } = opened.use(await openCore(config))
+  const { metadata, book, storage, directory } = opened.use(await openCore(config, options))
   const { blobs } = storage
   const metrics = opened.use(new Metrics({ version, cacheLimit: config.cache.maxSize, usage: () => blobs.usage }))
   const app = createApp({

@@ -1,5 +1,6 @@
 import { BoundedStore } from '../blobs/bounded.ts'
 import { DiskStore } from '../blobs/disk.ts'
+import type { FileSystem } from '../blobs/file-system.ts'
 import { lackingOn } from '../blobs/volume.ts'
 import { Evictor } from '../cache/evict.ts'
 import { ManifestMemory } from '../cache/manifest-memory.ts'
@@ -17,9 +18,14 @@ const agingIntervalMs = 60 * 60_000
 /** The store of an instance and who keeps it within its bounds. Its owner disposes it. */
 export type Storage = Disposable & { blobs: BoundedStore; memory: ManifestMemory; uses: Uses; evictor: Evictor }
 
-export async function openStorage({ dataDir, cache }: Config, metadata: Metadata, book: RuleBook): Promise<Storage> {
+export async function openStorage(
+  { dataDir, cache }: Config,
+  metadata: Metadata,
+  book: RuleBook,
+  fileSystem?: FileSystem,
+): Promise<Storage> {
   const clock = Date.now
-  const disk = await DiskStore.open(dataDir)
+  const disk = await DiskStore.open(dataDir, fileSystem)
   const makeRoom = async (excess: number) => {
     await evictor.run({ excess: excess + cache.maxSize * (1 - lowMark) })
   }

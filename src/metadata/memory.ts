@@ -2,10 +2,15 @@ import type { Collection, KeyRange, Link, Metadata, ReferrersRecord, RepositoryR
 
 /** Facts that last as long as the process: for tests and demonstrations. */
 export class MemoryMetadata implements Metadata {
+  readonly since: number
   readonly repositories: Collection<RepositoryRecord> = new MemoryCollection()
   readonly links: Collection<Link> = new MemoryCollection()
   readonly tags: Collection<Tag> = new MemoryCollection()
   readonly referrers: Collection<ReferrersRecord> = new MemoryCollection()
+
+  constructor(since = 0) {
+    this.since = since
+  }
 
   async [Symbol.asyncDispose](): Promise<void> {}
 }

@@ -46,6 +46,8 @@ export type ReferrersRecord = { referrers: Referrer[]; upstream: string; checked
 
 /** Facts about repositories. A fact that is lost makes Cistern slower, never wrong. Its owner disposes it. */
 export interface Metadata extends AsyncDisposable {
+  /** Facts from before this instant may be missing, in milliseconds since the epoch: they were lost, or never known. */
+  readonly since: number
   /** By repository. */
   readonly repositories: Collection<RepositoryRecord>
   /** By `linkKey`. */

@@ -1,29 +1,37 @@
-import { closeSync, existsSync, openSync, renameSync } from 'node:fs'
-import { DatabaseSync, type SQLInputValue, type StatementSync } from 'node:sqlite'
+import { closeSync, copyFileSync, existsSync, openSync, renameSync, rmSync } from 'node:fs'
+import { open as openFile, rename, rm } from 'node:fs/promises'
+import { dirname } from 'node:path'
+import { backup, type DatabaseSync, type SQLInputValue, type StatementSync } from 'node:sqlite'
 import { publish } from '../telemetry/events.ts'
+import { assertSound, isCorruption, openDatabase } from './sqlite-database.ts'
 
-/** Raised with each change that an older version could not read. */
-const schemaVersion = 1
+/** What the file knows of itself. */
+const about = 'about'
 
 /**
- * A database file that replaces itself: found corrupt, at the start or later, it is set aside as `<path>.corrupt-<n>`
- * and a fresh one is begun. What it held is lost, which makes Cistern slower and never wrong.
+ * A database file that replaces itself: found corrupt, at the start or later, it is set aside as `<path>.corrupt-<n>`,
+ * and its latest sound backup takes its place, or a fresh one is begun. What is lost makes Cistern slower, never wrong.
  */
 export class SqliteFile {
   readonly #path: string
   readonly #tables: readonly string[]
+  readonly #clock: () => number
   readonly #statements = new Map<string, StatementSync>()
   #database: DatabaseSync
+  #since = 0
+  #changed = true
 
-  constructor(path: string, tables: readonly string[]) {
+  constructor(path: string, tables: readonly string[], clock: () => number) {
     this.#path = path
-    this.#tables = tables
-    try {
-      this.#database = open(path, tables)
-    } catch (error) {
-      if (!isCorruption(error)) throw error
-      this.#database = this.#beginAfresh(error)
-    }
+    this.#tables = [about, ...tables]
+    this.#clock = clock
+    this.#database = this.#open()
+    this.#since = Number((this.first(`SELECT value FROM ${about} WHERE key = 'since'`) as Row | undefined)?.value ?? 0)
+  }
+
+  /** When the file was begun, or put in the place of a lost one. */
+  get since(): number {
+    return this.#since
   }
 
   first(sql: string, ...values: SQLInputValue[]): unknown {
@@ -36,7 +44,30 @@ export class SqliteFile {
 
   /** Tells whether anything changed. */
   run(sql: string, ...values: SQLInputValue[]): boolean {
-    return this.#whole(() => this.#statement(sql).run(...values).changes) > 0
+    const changed = this.#whole(() => this.#statement(sql).run(...values).changes) > 0
+    this.#changed ||= changed
+    return changed
+  }
+
+  /** Copies the file as it stands, if it changed since the last time. The copy before that is kept as well. */
+  async backup(): Promise<void> {
+    if (!this.#changed) return
+    this.#changed = false
+    const [latest, previous] = backupsOf(this.#path)
+    const draft = `${latest}.draft`
+    try {
+      await rm(draft, { force: true })
+      closeSync(openSync(draft, 'wx', 0o600))
+      await backup(this.#database, draft)
+      if (existsSync(latest)) await rename(latest, previous)
+      await rename(draft, latest)
+      await using directory = await openFile(dirname(this.#path))
+      await directory.sync()
+    } catch (error) {
+      this.#changed = true
+      await rm(draft, { force: true })
+      throw error
+    }
   }
 
   close(): void {
@@ -55,69 +86,64 @@ export class SqliteFile {
     } catch (error) {
       if (!isCorruption(error)) throw error
       this.close()
-      this.#database = this.#beginAfresh(error)
+      this.#database = this.#replace(error)
       return work()
     }
   }
 
-  #beginAfresh(error: unknown): DatabaseSync {
-    this.#statements.clear()
+  #open(): DatabaseSync {
+    if (!existsSync(this.#path)) return this.#begin()
+    try {
+      return openDatabase(this.#path, this.#tables)
+    } catch (error) {
+      if (!isCorruption(error)) throw error
+      return this.#replace(error)
+    }
+  }
+
+  #replace(error: unknown): DatabaseSync {
     let n = 1
     while (existsSync(`${this.#path}.corrupt-${n}`)) n++
-    for (const suffix of ['', '-wal', '-shm']) {
+    for (const suffix of sidecars) {
       if (existsSync(this.#path + suffix)) renameSync(this.#path + suffix, `${this.#path}.corrupt-${n}${suffix}`)
     }
-    const message = `the metadata were corrupt; set aside as ${this.#path}.corrupt-${n} and begun afresh`
+    const message = `the metadata were corrupt and are set aside as ${this.#path}.corrupt-${n}`
     publish('cistern:fault', { where: 'metadata', kind: 'corrupt', message, error })
-    return open(this.#path, this.#tables)
+    return this.#begin()
   }
-}
 
-/**
- * SQLite keeps an index of its log in a file that processes share. A full disk does not take that file: then this
- * process keeps the index to itself, so that what is known can be read, and written once there is room.
- */
-function open(path: string, tables: readonly string[]): DatabaseSync {
-  closeSync(openSync(path, 'a', 0o600))
-  try {
-    return prepare(path, tables, 'NORMAL')
-  } catch (error) {
-    if (!isRefusal(error)) throw error
-    publish('cistern:fault', { where: 'metadata', kind: 'internal', message: 'the disk takes no writes', error })
-    return prepare(path, tables, 'EXCLUSIVE')
-  }
-}
-
-function prepare(path: string, tables: readonly string[], locking: 'NORMAL' | 'EXCLUSIVE'): DatabaseSync {
-  const database = new DatabaseSync(path, { timeout: 1000 })
-  try {
-    database.exec(`PRAGMA locking_mode = ${locking}`)
-    const { user_version: version } = database.prepare('PRAGMA user_version').get() as { user_version: number }
-    if (version > schemaVersion) {
-      throw new Error(`${path} was written by a newer version of Cistern (${version}, this one reads ${schemaVersion})`)
-    }
-    // NORMAL: a commit outlives the process and its kill; a power cut may take the last ones, never the file. Such a
-    // fact costs one question upstream, whereas FULL would cost each write the time of an fsync on the event loop.
-    database.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL')
-    for (const table of tables) {
-      database.exec(`CREATE TABLE IF NOT EXISTS ${table} (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID`)
-    }
-    if (version < schemaVersion) database.exec(`PRAGMA user_version = ${schemaVersion}`)
+  /** From the latest sound backup, where there is one. */
+  #begin(): DatabaseSync {
+    this.#statements.clear()
+    const database = this.#restore() ?? openDatabase(this.#path, this.#tables)
+    this.#since = this.#clock()
+    database.prepare(`INSERT OR REPLACE INTO ${about} (key, value) VALUES ('since', ?)`).run(String(this.#since))
     return database
-  } catch (error) {
-    database.close()
-    throw error
+  }
+
+  #restore(): DatabaseSync | undefined {
+    for (const copy of backupsOf(this.#path).filter((path) => existsSync(path))) {
+      let database: DatabaseSync | undefined
+      try {
+        copyFileSync(copy, this.#path)
+        database = openDatabase(this.#path, this.#tables)
+        assertSound(database)
+        publish('cistern:fault', { where: 'metadata', kind: 'corrupt', message: `the metadata are those of ${copy}` })
+        return database
+      } catch (error) {
+        if (database?.isOpen) database.close()
+        for (const suffix of sidecars) rmSync(this.#path + suffix, { force: true })
+        const message = `the backup ${copy} could not be used`
+        publish('cistern:fault', { where: 'metadata', kind: 'corrupt', message, error })
+      }
+    }
+    return undefined
   }
 }
 
-/** The file is not what it should be: SQLITE_CORRUPT or SQLITE_NOTADB. */
-const isCorruption = (error: unknown): boolean => hasCode(error, 11, 26)
+type Row = { value: string }
 
-/** The disk would not take a write: SQLITE_BUSY, SQLITE_READONLY, SQLITE_IOERR, SQLITE_FULL or SQLITE_CANTOPEN. */
-export const isRefusal = (error: unknown): boolean => hasCode(error, 5, 8, 10, 13, 14)
+/** The file itself, and those that SQLite keeps beside it. */
+const sidecars = ['', '-wal', '-shm']
 
-/** Extended codes have the primary one in their low byte: https://www.sqlite.org/rescode.html */
-function hasCode(error: unknown, ...codes: number[]): boolean {
-  const { errcode } = error as { errcode?: number }
-  return errcode !== undefined && codes.includes(errcode & 0xff)
-}
+const backupsOf = (path: string) => [`${path}.backup`, `${path}.backup-previous`] as const

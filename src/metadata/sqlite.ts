@@ -1,9 +1,17 @@
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import { publish } from '../telemetry/events.ts'
 import type { Collection, KeyRange, Link, Metadata, ReferrersRecord, RepositoryRecord, Tag } from './metadata.ts'
-import { isRefusal, SqliteFile } from './sqlite-file.ts'
+import { isRefusal } from './sqlite-database.ts'
+import { SqliteFile } from './sqlite-file.ts'
 
 const tables = ['repositories', 'links', 'tags', 'referrers'] as const
 type Table = (typeof tables)[number]
+
+export type SqliteOptions = {
+  clock?: () => number
+  /** How often the file is copied, if it changed. */
+  backupIntervalMs?: number
+}
 
 /**
  * One table per collection, values as JSON. A value that cannot be read is forgotten, and a write that the disk
@@ -15,22 +23,42 @@ export class SqliteMetadata implements Metadata {
   readonly tags: Collection<Tag>
   readonly referrers: Collection<ReferrersRecord>
   readonly #file: SqliteFile
+  readonly #backups: NodeJS.Timeout
 
   /** Throws where the file was written by a newer version, and what the file system throws. */
-  static open(path: string): SqliteMetadata {
-    return new SqliteMetadata(new SqliteFile(path, tables))
+  static open(path: string, { clock = Date.now, backupIntervalMs = 5 * 60_000 }: SqliteOptions = {}): SqliteMetadata {
+    return new SqliteMetadata(new SqliteFile(path, tables, clock), backupIntervalMs)
   }
 
-  private constructor(file: SqliteFile) {
+  private constructor(file: SqliteFile, backupIntervalMs: number) {
     this.#file = file
+    this.#backups = setInterval(() => void this.#backUp(), backupIntervalMs).unref()
     this.repositories = new SqliteCollection(file, 'repositories')
     this.links = new SqliteCollection(file, 'links')
     this.tags = new SqliteCollection(file, 'tags')
     this.referrers = new SqliteCollection(file, 'referrers')
   }
 
+  get since(): number {
+    return this.#file.since
+  }
+
+  /** Copies the file beside itself, for the day when it is found corrupt. Throws what the file system throws. */
+  backup(): Promise<void> {
+    return this.#file.backup()
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
+    clearInterval(this.#backups)
     this.#file.close()
+  }
+
+  async #backUp(): Promise<void> {
+    try {
+      await this.backup()
+    } catch (error) {
+      publish('cistern:fault', { where: 'metadata', kind: 'internal', message: 'no backup could be made', error })
+    }
   }
 }
 
@@ -61,7 +89,7 @@ class SqliteCollection<T> implements Collection<T> {
   }
 
   async create(key: string, value: T): Promise<boolean> {
-    return this.#file.run(`INSERT OR IGNORE INTO ${this.#table} (key, value) VALUES (?, ?)`, key, JSON.stringify(value))
+    return this.#write(`INSERT OR IGNORE INTO ${this.#table} (key, value) VALUES (?, ?)`, key, JSON.stringify(value))
   }
 
   async delete(key: string): Promise<boolean> {
@@ -89,6 +117,7 @@ class SqliteCollection<T> implements Collection<T> {
       }
       const last = rows.at(-1) as Row | undefined
       if (!last || rows.length < chunkSize) return
+      await nextTurn()
       operator = '>'
       from = last.key
     }
