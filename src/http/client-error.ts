@@ -1,17 +1,23 @@
 import { randomUUID } from 'node:crypto'
 import type { Socket } from 'node:net'
 import { addressOf } from '../access/client-limits.ts'
+import type { Code } from '../oci/errors.ts'
 import { publish } from '../telemetry/events.ts'
 import { errorBody } from './oci/errors.ts'
 import { dropInput } from './unread.ts'
 
-type Refusal = { status: number; reason: string; message: string }
+/** What is said on a connection that is not served any further. */
+export type Refusal = { status: number; reason: string; code: Code; message: string; retryAfterS?: number }
 
-const malformed: Refusal = { status: 400, reason: 'Bad Request', message: 'the request is malformed' }
+const code = 'UNSUPPORTED'
+const malformed: Refusal = { status: 400, reason: 'Bad Request', code, message: 'the request is malformed' }
 
 const refusals: ReadonlyMap<string | undefined, Refusal> = new Map([
-  ['HPE_HEADER_OVERFLOW', { status: 431, reason: 'Request Header Fields Too Large', message: 'too many headers' }],
-  ['ERR_HTTP_REQUEST_TIMEOUT', { status: 408, reason: 'Request Timeout', message: 'the request took too long' }],
+  [
+    'HPE_HEADER_OVERFLOW',
+    { status: 431, reason: 'Request Header Fields Too Large', code, message: 'too many headers' },
+  ],
+  ['ERR_HTTP_REQUEST_TIMEOUT', { status: 408, reason: 'Request Timeout', code, message: 'the request took too long' }],
 ])
 
 /**
@@ -23,12 +29,17 @@ export function refuseMalformed(error: NodeJS.ErrnoException, socket: Socket, an
     socket.destroy()
     return
   }
-  const { status, reason, message } = refusals.get(error.code) ?? malformed
-  const body = JSON.stringify(errorBody('UNSUPPORTED', message))
+  refuse(socket, refusals.get(error.code) ?? malformed, 'malformed')
+}
+
+/** Says why, and ends the connection; whatever its client still sends is dropped. `route` names the case in the log. */
+export function refuse(socket: Socket, { status, reason, code, message, retryAfterS }: Refusal, route: string): void {
+  const body = JSON.stringify(errorBody(code, message))
   const head = [
     `HTTP/1.1 ${status} ${reason}`,
     'Content-Type: application/json',
     'X-Content-Type-Options: nosniff',
+    ...(retryAfterS === undefined ? [] : [`Retry-After: ${retryAfterS}`]),
     `Content-Length: ${Buffer.byteLength(body)}`,
     'Connection: close',
   ]
@@ -38,7 +49,7 @@ export function refuseMalformed(error: NodeJS.ErrnoException, socket: Socket, an
   publish('cistern:request', {
     requestId: randomUUID(),
     method: '',
-    route: 'malformed',
+    route,
     status,
     bytes: Buffer.byteLength(body),
     durationMs: 0,

@@ -1,16 +1,17 @@
 import { once } from 'node:events'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo, Socket } from 'node:net'
-import type { Duplex } from 'node:stream'
 import { getRequestListener } from '@hono/node-server'
 import { RESPONSE_ALREADY_SENT } from '@hono/node-server/utils/response'
 import { nameInvalid } from '../oci/errors.ts'
 import { publish } from '../telemetry/events.ts'
 import type { App } from './app.ts'
 import { refuseMalformed } from './client-error.ts'
+import { Connections } from './connections.ts'
 import { Exchange } from './exchange.ts'
 import { rawPathFault } from './gate.ts'
 import { respondError } from './oci/errors.ts'
+import { Turns } from './turns.ts'
 
 export type ListenOptions = {
   host: string
@@ -23,6 +24,8 @@ export type ListenOptions = {
   /** How long a connection may idle between requests: longer than load balancers keep theirs. */
   keepAliveTimeoutMs?: number
   maxConnections?: number
+  /** Of one client; further ones are refused. */
+  maxConnectionsPerClient?: number
   /** Whether each request is announced. Probes are not worth a log line. */
   announce?: boolean
 }
@@ -40,7 +43,8 @@ const maxHeaderSize = 16 * 1024
 
 /** Serves `app`. Owns the HTTP server: what comes in is checked as it stood on the wire, before anything reads it. */
 export async function listen(app: App, options: ListenOptions): Promise<Listener> {
-  const { host, port, maxConnections = 10_000, headersTimeoutMs = 15_000, keepAliveTimeoutMs = 75_000 } = options
+  const { host, port, headersTimeoutMs = 15_000, keepAliveTimeoutMs = 75_000 } = options
+  const { maxConnections = 10_000, maxConnectionsPerClient = maxConnections } = options
   const server = createServer({
     maxHeaderSize,
     headersTimeout: headersTimeoutMs,
@@ -49,22 +53,25 @@ export async function listen(app: App, options: ListenOptions): Promise<Listener
     keepAliveTimeout: keepAliveTimeoutMs,
   })
   server.maxConnections = maxConnections
-  const answering = new WeakMap<Duplex, number>()
+  const connections = new Connections(maxConnectionsPerClient)
+  const turns = new Turns()
   const serve = requestHandler(app, options)
-  const handle = (incoming: IncomingMessage, outgoing: ServerResponse) => {
-    const { socket } = incoming
-    answering.set(socket, (answering.get(socket) ?? 0) + 1)
-    outgoing.once('close', () => {
-      answering.set(socket, (answering.get(socket) ?? 1) - 1)
-      if (!server.listening) setImmediate(() => server.closeIdleConnections())
+  const handle = (incoming: IncomingMessage, outgoing: ServerResponse) =>
+    turns.take(incoming, outgoing, () => {
+      outgoing.once('close', () => {
+        if (!server.listening) setImmediate(() => server.closeIdleConnections())
+      })
+      if (!server.listening) outgoing.shouldKeepAlive = false
+      void serve(incoming, outgoing)
     })
-    if (!server.listening) outgoing.shouldKeepAlive = false
-    void serve(incoming, outgoing)
-  }
+  server.on('connection', (socket) => connections.accept(socket))
+  server.on('drop', () =>
+    publish('cistern:fault', { where: 'http', kind: 'throttled', message: 'too many connections: one was closed' }),
+  )
   server.on('request', handle)
   server.on('checkContinue', handle) // nobody is invited to send a body that will not be read
   server.on('clientError', (error: NodeJS.ErrnoException, socket) =>
-    refuseMalformed(error, socket as Socket, (answering.get(socket) ?? 0) > 0),
+    refuseMalformed(error, socket as Socket, turns.answering(socket)),
   )
   server.listen(port, host)
   await once(server, 'listening')

@@ -1,0 +1,51 @@
+import type { Socket } from 'node:net'
+import { networkOf } from '../access/client-limits.ts'
+import { refuse } from './client-error.ts'
+
+/** Refused connections that are told so at a time; beyond that they are closed without a word. */
+const maxTold = 256
+
+const tooMany = {
+  status: 503,
+  reason: 'Service Unavailable',
+  code: 'UNAVAILABLE',
+  message: 'too many connections of one client',
+  retryAfterS: 1,
+} as const
+
+/** Keeps one client from taking the connections of all. */
+export class Connections {
+  readonly #maxPerClient: number
+  readonly #open = new Map<string, number>()
+  #told = 0
+
+  constructor(maxPerClient: number) {
+    this.#maxPerClient = maxPerClient
+  }
+
+  /** Counts a connection until it closes, or refuses it where its client has as many as it may. */
+  accept(socket: Socket): void {
+    const client = networkOf(socket.remoteAddress)
+    const open = this.#open.get(client) ?? 0
+    if (open >= this.#maxPerClient) {
+      this.#refuse(socket)
+      return
+    }
+    this.#open.set(client, open + 1)
+    socket.once('close', () => {
+      const left = (this.#open.get(client) ?? 1) - 1
+      if (left > 0) this.#open.set(client, left)
+      else this.#open.delete(client)
+    })
+  }
+
+  #refuse(socket: Socket): void {
+    if (this.#told >= maxTold) {
+      socket.destroy()
+      return
+    }
+    this.#told++
+    socket.once('close', () => this.#told--)
+    refuse(socket, tooMany, 'refused')
+  }
+}
