@@ -3,7 +3,7 @@ import { LRUCache } from 'lru-cache'
 import { throttled } from '../oci/errors.ts'
 
 export type ClientLimitsOptions = {
-  /** How many questions that led to nothing a client may have put to upstreams per minute, and at most at once. */
+  /** How many questions a client may put to upstreams per minute of those that lead to nothing, and at most at once. */
   unknownPerMinute: number
   /** How many clients are remembered. */
   maxClients?: number
@@ -16,8 +16,9 @@ type Bucket = { tokens: number; filledAt: number }
 const minuteMs = 60_000
 
 /**
- * Keeps one client from using up an upstream's patience with names that do not exist. Only questions that reached an
- * upstream and found nothing count; what is cached is free. Safe to call from anywhere.
+ * Keeps one client from using up an upstream's patience with names that do not exist. A question costs its client until
+ * it turns out to be fruitful: so however many are asked at once, no more can lead to nothing than the budget has. What
+ * is cached is free. Safe to call from anywhere.
  */
 export class ClientLimits {
   readonly #perMinute: number
@@ -30,19 +31,18 @@ export class ClientLimits {
     this.#buckets = new LRUCache({ max: maxClients })
   }
 
-  /** To be called before an upstream is asked on behalf of `client`. Throws `throttled` to a client without budget. */
-  admit(client: string): void {
-    const { tokens } = this.#bucketOf(client)
-    if (tokens >= 1) return
+  /** Charges `client` for a question to an upstream. Throws `throttled` to a client without budget. */
+  charge(client: string): void {
+    const { tokens, filledAt } = this.#bucketOf(client)
+    if (tokens >= 1) return void this.#buckets.set(networkOf(client), { tokens: tokens - 1, filledAt })
     const retryAfterMs = this.#perMinute > 0 ? ((1 - tokens) / this.#perMinute) * minuteMs : minuteMs
     throw throttled('too many requests for what does not exist', { retryAfterMs })
   }
 
-  /** An upstream was asked on behalf of `client`, and had nothing. */
-  penalise(client: string): void {
-    const key = networkOf(client)
-    const bucket = this.#bucketOf(client)
-    this.#buckets.set(key, { ...bucket, tokens: Math.max(0, bucket.tokens - 1) })
+  /** Gives back what a question cost that was not in vain. */
+  refund(client: string): void {
+    const { tokens, filledAt } = this.#bucketOf(client)
+    this.#buckets.set(networkOf(client), { tokens: Math.min(this.#perMinute, tokens + 1), filledAt })
   }
 
   #bucketOf(client: string): Bucket {
@@ -61,7 +61,7 @@ export function addressOf(remoteAddress: string | undefined): string {
 }
 
 /** What counts as one client: an IPv4 address, or the /64 that an IPv6 host has to itself. */
-function networkOf(client: string): string {
+export function networkOf(client: string | undefined): string {
   const address = addressOf(client)
   if (!isIPv6(address)) return address
   const [head = '', tail] = address.split('%', 1).join('').split('::')

@@ -14,6 +14,11 @@ export class SingleFlight<T> {
     return { joined: false, result: untilAborted(flight, signal) }
   }
 
+  /** Whether work for the key is under way, which a caller would join. */
+  has(key: string): boolean {
+    return this.#flights.has(key)
+  }
+
   get size(): number {
     return this.#flights.size
   }

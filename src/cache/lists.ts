@@ -49,7 +49,7 @@ export class CachedLists {
     if (stored && (ttlMs > 0 || !registry)) return { referrers: stored.referrers, outcome: { cache: 'hit', ttlMs } }
     if (!registry) throw manifestUnknown(repository, subject)
     this.#negatives.check(`${key} referrers`)
-    if (!stored) pull.admit?.()
+    if (!stored && !this.#referrerFlights.has(key)) pull.admit?.()
     try {
       const ask = () => this.#askReferrers(repository, subject, stored !== undefined, pull.requestId)
       return await this.#referrerFlights.do(key, ask, pull.signal).result
@@ -90,7 +90,7 @@ export class CachedLists {
     if (held && ttlMs > 0) return { names: held.names, outcome: { cache: 'hit', ttlMs } }
     const key = contentKey(repository, 'tags/list')
     this.#negatives.check(key)
-    if (cached.length === 0) pull.admit?.()
+    if (cached.length === 0 && !this.#tagFlights.has(key)) pull.admit?.()
     try {
       const signal = cached.length > 0 ? AbortSignal.timeout(this.#cache.revalidateMs) : undefined
       const ask = async () => {

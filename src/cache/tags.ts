@@ -103,7 +103,7 @@ export class CachedTags {
     const key = contentKey(repository, tag)
     if (stored) this.#pauses.check(key)
     this.#negatives.check(key)
-    if (!stored) pull.admit?.()
+    if (!stored && !this.#checks.has(key)) pull.admit?.()
     const { joined, result } = this.#checks.do(key, () => this.#ask(key, question, stored), pull.signal)
     const located = await result
     const collapsed = joined && located.outcome.cache === 'miss'

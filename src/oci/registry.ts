@@ -65,7 +65,10 @@ export type Pull = {
   signal?: AbortSignal | undefined
   /** Stands in log lines of faults that this pull meets. */
   requestId?: string | undefined
-  /** Called before an upstream is asked about something that is not cached. Throws `throttled` to refuse. */
+  /**
+   * Called before an upstream is asked, for this caller, about something that is not cached; not where the caller joins
+   * a question that was asked already. Throws `throttled` to refuse.
+   */
   admit?: (() => void) | undefined
 }
 

@@ -1,6 +1,7 @@
 import { Hono } from 'hono/tiny'
 import type { ClientLimits } from '../../access/client-limits.ts'
-import { isKind, unsupported } from '../../oci/errors.ts'
+import { LimitedRegistry } from '../../access/limited-registry.ts'
+import { unsupported } from '../../oci/errors.ts'
 import { referenceText } from '../../oci/reference.ts'
 import type { Registry } from '../../oci/registry.ts'
 import type { Repositories } from '../../repositories/repositories.ts'
@@ -61,7 +62,7 @@ async function answer(exchange: Exchange, route: Route, options: OciOptions): Pr
 }
 
 /** What comes before any question about a repository: the same for a cold, a warm and an unknown one. */
-async function asking(
+function asking(
   { requestId, signal, client, facts, outgoing }: Exchange,
   { rule, repository, upstreamRepository, namespace }: Name,
   { registryOf, limits }: OciOptions,
@@ -73,15 +74,6 @@ async function asking(
     facts.upstream = upstreamHost(rule)
     assertAllowed(rule, upstreamRepository)
   }
-  let asked = false
-  const admit = () => {
-    limits.admit(client)
-    asked = true
-  }
-  try {
-    return await handle({ registry: registryOf(rule), pull: { requestId, signal, admit } })
-  } catch (error) {
-    if (asked && isKind(error, 'unknown', 'denied')) limits.penalise(client)
-    throw error
-  }
+  const registry = new LimitedRegistry(registryOf(rule), limits, client)
+  return handle({ registry, pull: { requestId, signal } })
 }
