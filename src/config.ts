@@ -90,6 +90,7 @@ function configOf(settings: Settings, env: Environment): Config {
       headersMs: timeouts.headers,
       idleMs: timeouts.idle,
       revalidateMs: timeouts.revalidate,
+      requestHeadMs: timeouts.requestHead,
       writeStallMs: timeouts.writeStall,
       drainMs: timeouts.drain,
       retryPauseMs: timeouts.retryPause,

@@ -4,7 +4,7 @@ import type { Digest } from '../oci/digest.ts'
 import { publish } from '../telemetry/events.ts'
 import type { Clock } from './origin.ts'
 
-/** Uses closer together than this count as one: a use costs a write to disk. */
+/** Uses closer together than this are written down once: that costs a write to disk. */
 const resolutionMs = 60_000
 const maxDigests = 100_000
 
@@ -12,7 +12,7 @@ const maxDigests = 100_000
 export class Uses {
   readonly #blobs: BlobStore
   readonly #clock: Clock
-  readonly #latest = new LRUCache<Digest, number>({ max: maxDigests })
+  readonly #latest = new LRUCache<Digest, { usedAt: number; writtenAt: number }>({ max: maxDigests })
 
   constructor(blobs: BlobStore, clock: Clock) {
     this.#blobs = blobs
@@ -22,8 +22,10 @@ export class Uses {
   /** Waits for nothing: that a use is not on disk yet is no reason to keep a client waiting. */
   note(digest: Digest): void {
     const now = this.#clock()
-    if (now - (this.#latest.get(digest) ?? Number.NEGATIVE_INFINITY) < resolutionMs) return
-    this.#latest.set(digest, now)
+    const known = this.#latest.get(digest)
+    const written = known !== undefined && now - known.writtenAt < resolutionMs
+    this.#latest.set(digest, { usedAt: now, writtenAt: written ? known.writtenAt : now })
+    if (written) return
     this.#blobs.touch(digest, now).catch((error: unknown) => {
       publish('cistern:fault', {
         where: 'blobs',
@@ -37,6 +39,6 @@ export class Uses {
 
   /** When the digest was last used, as far as this process remembers. */
   latest(digest: Digest): number | undefined {
-    return this.#latest.peek(digest)
+    return this.#latest.peek(digest)?.usedAt
   }
 }

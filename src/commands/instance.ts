@@ -44,7 +44,9 @@ export async function openInstance(config: Config, options: CoreOptions = {}): P
     await listen(app, {
       ...config.listen,
       writeStallMs: config.timeouts.writeStallMs,
+      headersTimeoutMs: config.timeouts.requestHeadMs,
       maxConnections: config.limits.connections,
+      maxConnectionsPerClient: config.limits.connectionsPerClient,
     }),
     (listener) => listener.close(config.timeouts.drainMs),
   )

@@ -32,6 +32,7 @@ export function printConfig(config: Config): string {
       headers: formatDuration(timeouts.headersMs),
       idle: formatDuration(timeouts.idleMs),
       revalidate: formatDuration(timeouts.revalidateMs),
+      requestHead: formatDuration(timeouts.requestHeadMs),
       writeStall: formatDuration(timeouts.writeStallMs),
       drain: formatDuration(timeouts.drainMs),
       retryPause: formatDuration(timeouts.retryPauseMs),

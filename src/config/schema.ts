@@ -154,12 +154,19 @@ export const schema = z.strictObject({
       headers: timeout.prefault('15s'),
       idle: timeout.prefault('30s'),
       revalidate: timeout.prefault('3s'),
+      requestHead: timeout.prefault('15s'),
       writeStall: timeout.prefault('60s'),
       drain: pause.prefault('30s'),
       retryPause: pause.prefault('10s'),
     })
     .prefault({}),
-  limits: z.strictObject({ unknownPerMinute: count.prefault(600), connections: count.prefault(10_000) }).prefault({}),
+  limits: z
+    .strictObject({
+      unknownPerMinute: count.prefault(600),
+      connections: count.prefault(10_000),
+      connectionsPerClient: count.prefault(2000),
+    })
+    .prefault({}),
   log: z.strictObject({ level: choice('debug', 'info', 'warn', 'error', 'silent').prefault('info') }).prefault({}),
   rules: z.array(rule).prefault([]),
 })
