@@ -1,5 +1,7 @@
 import type { Algorithm, Digest } from '../oci/digest.ts'
+import { isKind } from '../oci/errors.ts'
 import type { BlobInfo, BlobStore, BlobWriter, OpenBlob } from './blob-store.ts'
+import { isCode } from './file-system.ts'
 
 export type Bounds = {
   /** The high mark, in bytes. */
@@ -8,8 +10,15 @@ export type Bounds = {
   lacking: () => Promise<number>
 }
 
-/** Bytes on disk: of whole blobs, and of those that blobs in the making have or will have. */
-export type Usage = { stored: number; objects: number; expected: number }
+export type Usage = {
+  /** Bytes of whole blobs. */
+  stored: number
+  objects: number
+  /** Bytes that blobs in the making have or will have. */
+  expected: number
+  /** The last blob that came could not be stored. */
+  degraded: boolean
+}
 
 /** There is no room for a blob, and none could be made. */
 export class StoreFull extends Error {
@@ -24,7 +33,7 @@ export class BoundedStore implements BlobStore {
   readonly #inner: BlobStore
   readonly #bounds: Bounds
   readonly #makeRoom: (bytes: number) => Promise<void>
-  readonly #usage: Usage = { stored: 0, objects: 0, expected: 0 }
+  readonly #usage: Usage = { stored: 0, objects: 0, expected: 0, degraded: false }
   readonly #measured: Promise<void>
   /** While what was there before is counted: what came meanwhile, and is counted already. */
   #committed: Set<Digest> | undefined = new Set()
@@ -69,7 +78,9 @@ export class BoundedStore implements BlobStore {
         commit: (info, before) => {
           this.#count(info.size - (before?.size ?? 0), before ? 0 : 1)
           this.#committed?.add(info.digest)
+          this.#usage.degraded = false
         },
+        failed: (error) => this.#refused(error, size),
         stat: (digest) => this.#inner.stat(digest),
         end: () => {
           this.#usage.expected -= size
@@ -77,6 +88,7 @@ export class BoundedStore implements BlobStore {
       })
     } catch (error) {
       this.#usage.expected -= size
+      this.#refused(error, size)
       throw error
     }
   }
@@ -127,6 +139,13 @@ export class BoundedStore implements BlobStore {
     if ((await this.excess()) > 0) throw new StoreFull(`there is no room for ${size} bytes`)
   }
 
+  /** A disk that says it is full knows better than any count. */
+  #refused(error: unknown, size: number): void {
+    if (isKind(error, 'corrupt')) return
+    this.#usage.degraded = true
+    if (isCode(error, 'ENOSPC', 'EDQUOT')) this.#makeRoom(size).catch(() => {}) // told when there is need
+  }
+
   async #measure(): Promise<void> {
     do {
       this.#miscounted = false
@@ -151,6 +170,7 @@ export class BoundedStore implements BlobStore {
 type Accounts = {
   stat: (digest: Digest) => Promise<BlobInfo | undefined>
   commit: (info: BlobInfo, before: BlobInfo | undefined) => void
+  failed: (error: unknown) => void
   end: () => void
 }
 
@@ -158,6 +178,7 @@ type Accounts = {
 class BoundedWriter implements BlobWriter {
   readonly #inner: BlobWriter
   readonly #accounts: Accounts
+  #failed = false
   #ended = false
 
   constructor(inner: BlobWriter, accounts: Accounts) {
@@ -170,7 +191,7 @@ class BoundedWriter implements BlobWriter {
   }
 
   write(chunk: Uint8Array): Promise<void> {
-    return this.#inner.write(chunk)
+    return this.#inner.write(chunk).catch((error: unknown) => this.#fail(error))
   }
 
   read(target: Uint8Array, position: number): Promise<number> {
@@ -183,7 +204,7 @@ class BoundedWriter implements BlobWriter {
 
   async commit(expected: { digest: Digest; size?: number }): Promise<BlobInfo> {
     const before = await this.#accounts.stat(expected.digest)
-    const info = await this.#inner.commit(expected)
+    const info = await this.#inner.commit(expected).catch((error: unknown) => this.#fail(error))
     this.#accounts.commit(info, before)
     this.#end()
     return info
@@ -192,6 +213,12 @@ class BoundedWriter implements BlobWriter {
   async [Symbol.asyncDispose](): Promise<void> {
     this.#end()
     await this.#inner[Symbol.asyncDispose]()
+  }
+
+  #fail(error: unknown): never {
+    if (!this.#failed) this.#accounts.failed(error)
+    this.#failed = true
+    throw error
   }
 
   #end(): void {

@@ -35,7 +35,7 @@ export async function openInstance(config: Config, options: CoreOptions = {}): P
     throttledStatus: config.throttledStatus,
   })
   let draining = false
-  const ready = () => readiness(config.dataDir, metadata, draining)
+  const ready = () => readiness(config.dataDir, metadata, blobs.usage.degraded, draining)
   const admin = opened.adopt(
     await listen(adminApp({ ready, metrics: () => metrics.read() }), { ...config.adminListen, announce: false }),
     (listener) => listener.close(0),
@@ -68,11 +68,17 @@ export async function openInstance(config: Config, options: CoreOptions = {}): P
 }
 
 /** An instance that cannot write still serves what it has; one without its metadata does not. */
-async function readiness(dataDir: string, metadata: Metadata, draining: boolean): Promise<Readiness> {
+async function readiness(
+  dataDir: string,
+  metadata: Metadata,
+  degraded: boolean,
+  draining: boolean,
+): Promise<Readiness> {
   const [index, disk] = await Promise.allSettled([metadata.repositories.get('-'), access(dataDir, constants.W_OK)])
   const checks = {
     metadata: index.status === 'fulfilled' ? 'ok' : 'unreadable',
     disk: disk.status === 'fulfilled' ? 'ok' : 'not writable',
+    blobs: degraded ? 'degraded: the last one could not be stored' : 'ok',
     draining,
   }
   return { ready: index.status === 'fulfilled' && !draining, checks }

@@ -2,7 +2,7 @@ import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom
 import { type Events, subscribe } from './events.ts'
 
 /** What is read off the store whenever somebody asks, in bytes. */
-export type StoreUsage = { stored: number; objects: number; expected: number }
+export type StoreUsage = { stored: number; objects: number; expected: number; degraded?: boolean }
 
 export type MetricsOptions = {
   version: string
@@ -53,6 +53,7 @@ export class Metrics implements Disposable {
     this.#gauge('cistern_cache_bytes', 'Bytes of cached blobs', [], () => usage().stored)
     this.#gauge('cistern_cache_expected_bytes', 'Bytes of blobs in the making', [], () => usage().expected)
     this.#gauge('cistern_cache_objects', 'Cached blobs', [], () => usage().objects)
+    this.#gauge('cistern_cache_degraded', '1 while blobs cannot be stored', [], () => Number(usage().degraded ?? false))
     this.#gauge('cistern_cache_limit_bytes', 'Bytes that the cache may take').set(cacheLimit)
   }
 
@@ -102,6 +103,7 @@ export class Metrics implements Disposable {
     const durations = this.#histogram('cistern_upstream_request_duration_seconds', 'Requests to upstreams', labels)
     const limit = this.#gauge('cistern_upstream_ratelimit_limit', 'Requests that upstream allows per window', host)
     const remaining = this.#gauge('cistern_upstream_ratelimit_remaining', 'Requests left in the window', host)
+    const waiting = this.#gauge('cistern_upstream_waiting', 'Questions that wait for the limits of the rule', host)
     const breaker = this.#gauge('cistern_breaker_state', '0 closed, 1 half open, 2 open', host)
     return [
       subscribe('cistern:upstream', ({ upstream, kind, status, durationMs }) => {
@@ -110,6 +112,9 @@ export class Metrics implements Disposable {
       subscribe('cistern:ratelimit', (event) => {
         if (event.limit !== undefined) limit.set({ upstream_host: event.upstream }, event.limit)
         if (event.remaining !== undefined) remaining.set({ upstream_host: event.upstream }, event.remaining)
+      }),
+      subscribe('cistern:waiting', ({ upstream, change }) => {
+        waiting.inc({ upstream_host: upstream }, change)
       }),
       subscribe('cistern:breaker', ({ upstream, state }) => {
         breaker.set({ upstream_host: upstream }, breakerStates[state])

@@ -132,10 +132,10 @@ describe('a store within bounds', () => {
     await put(inner, 'before')
     const blobs = new BoundedStore(inner, { maxSize: 1000, lacking: async () => 0 }, async () => {})
     await blobs.measured
-    expect(blobs.usage).toEqual({ stored: 6, objects: 1, expected: 0 })
+    expect(blobs.usage).toEqual({ stored: 6, objects: 1, expected: 0, degraded: false })
     await put(blobs, 'before')
     await put(blobs, 'after')
-    expect(blobs.usage).toEqual({ stored: 11, objects: 2, expected: 0 })
+    expect(blobs.usage).toEqual({ stored: 11, objects: 2, expected: 0, degraded: false })
   })
 
   it('leaves free on the volume what is to stay free', async () => {
