@@ -1,3 +1,4 @@
+import { readdir } from 'node:fs/promises'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { eventually } from '../support/eventually.ts'
 import { dockerManifest, type FaultyUpstream, image, randomBlob } from '../support/faulty-upstream.ts'
@@ -121,6 +122,20 @@ describe.concurrent('questions about what is not cached', () => {
     expect(new Set(upstream.requests().map(({ method }) => method))).toEqual(new Set(['HEAD']))
     expect(await ground.stored()).not.toContain(blob.digest)
     expect((await site.blob(repository, randomBlob(5, 'D65 none').digest, head)).status).toBe(404)
+  })
+
+  it('D65: two hundred of them leave no file and no connection open', async () => {
+    const { site, upstream, blob } = siteWith(2 * MiB, 'D65 leak')
+    const missing = upstream.addBlob(repository, randomBlob(2 * MiB, 'D65 uncached'))
+    await hitOf(site, blob.digest)
+    const open = async () => (await readdir(`/proc/${ground.cistern.pid}/fd`)).length
+    const before = await open()
+    for (let round = 0; round < 10; round++) {
+      const digests = Array.from({ length: 20 }, (_, number) => (number % 2 ? blob : missing).digest)
+      await Promise.all(digests.map((digest) => site.blob(repository, digest, { method: 'HEAD' })))
+    }
+    await eventually(async () => expect(await open()).toBeLessThan(before + 40))
+    expect(upstream.requests('GET', 'blob')).toHaveLength(1)
   })
 
   it('D66: an Accept without the stored type: the stored type', async () => {

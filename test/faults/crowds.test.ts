@@ -5,7 +5,7 @@ import { eventually } from '../support/eventually.ts'
 import { randomBlob } from '../support/faulty-upstream.ts'
 import { fetchDigest } from '../support/http.ts'
 import { digestOfBytes, open, take } from './client.ts'
-import { Ground, shortPatience } from './ground.ts'
+import { Ground } from './ground.ts'
 
 const MiB = 1024 * 1024
 const repository = 'team/app'
@@ -23,10 +23,7 @@ describe('many clients, slow clients', () => {
   }, 60_000)
 
   it('D60: one that stops reading leads: the others have it all, it is stored, and that one is cut off', async () => {
-    await using ground = await Ground.start({
-      sites: 1,
-      config: { timeouts: { ...shortPatience, writeStall: '1s' } },
-    })
+    await using ground = await Ground.start({ sites: 1, timeouts: { writeStall: '1s' } })
     const site = ground.site()
     const blob = site.upstream.addBlob(repository, randomBlob(64 * MiB, 'D60'))
     const slow = await open(site.url(`${repository}/blobs/${blob.digest}`))

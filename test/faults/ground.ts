@@ -5,15 +5,11 @@ import { eventually } from '../support/eventually.ts'
 import { type FaultyUpstream, startUpstream } from '../support/faulty-upstream.ts'
 import { type Asking, ask, type Got, open } from './client.ts'
 
+/** Checks that failed are repeated soon, and nobody waits for clients at the end. Waits themselves are as in earnest. */
+const briskness = { retryPause: '50ms', drain: '100ms' }
+
 /** Short enough that a test can wait for what takes a minute in earnest, and long enough for a busy machine. */
-export const shortPatience = {
-  connect: '500ms',
-  headers: '2s',
-  idle: '1s',
-  revalidate: '1s',
-  retryPause: '50ms',
-  drain: '100ms',
-}
+export const shortPatience = { connect: '500ms', headers: '2s', idle: '1s', revalidate: '1s' }
 
 export type GroundOptions = {
   /** How many upstreams of their own `site` can hand out. */
@@ -22,6 +18,8 @@ export type GroundOptions = {
   rule?: Partial<RuleConfig>
   /** Rules to upstreams that the test started itself. */
   rules?: RuleConfig[]
+  timeouts?: Record<string, string>
+  /** Further keys of the configuration. */
   config?: Record<string, unknown>
   env?: NodeJS.ProcessEnv
 }
@@ -38,13 +36,17 @@ export class Ground implements AsyncDisposable {
     this.#sites = sites
   }
 
-  static async start({ sites = 0, rule, rules = [], config, ...options }: GroundOptions): Promise<Ground> {
+  static async start({ sites = 0, rule, rules = [], timeouts, config, ...options }: GroundOptions): Promise<Ground> {
     await using starting = new AsyncDisposableStack()
     const upstreams = await Promise.all(Array.from({ length: sites }, () => startUpstream()))
     for (const upstream of upstreams) starting.use(upstream)
     const own = upstreams.map((upstream, number) => ruleTo(`site${number}.test`, upstream.url, rule))
     const cistern = starting.use(
-      await startCistern({ rules: [...own, ...rules], config: { timeouts: shortPatience, ...config }, ...options }),
+      await startCistern({
+        rules: [...own, ...rules],
+        config: { timeouts: { ...briskness, ...timeouts }, ...config },
+        ...options,
+      }),
     )
     const made = upstreams.map((upstream, number) => new Site(cistern, `site${number}.test`, upstream))
     return new Ground(starting.move(), cistern, made.reverse())

@@ -16,7 +16,7 @@ async function peakMemory(pid: number | undefined): Promise<number> {
 }
 
 it('G109: a hundred slow readers of one cold gigabyte: within 256 MiB', async () => {
-  await using ground = await Ground.start({ sites: 1, config: { timeouts: {} } })
+  await using ground = await Ground.start({ sites: 1 })
   const site = ground.site()
   const blob = site.upstream.addBlob('team/app', randomBlob(GiB, 'memory'))
   const readers = await Promise.all(Array.from({ length: 100 }, () => site.openBlob('team/app', blob.digest)))

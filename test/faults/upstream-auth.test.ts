@@ -67,6 +67,7 @@ describe.concurrent('challenges', () => {
     const realms = [
       elsewhere,
       elsewhere.replace('http', 'https'),
+      elsewhere.replace('127.0.0.1', 'localhost'),
       'http://169.254.169.254/latest',
       'https://auth.example.com/token',
       'ftp://x/',

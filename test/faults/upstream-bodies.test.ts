@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { type Blob, blobOf, type FaultyUpstream, image, randomBlob, startUpstream } from '../support/faulty-upstream.ts'
 import { digestOfBytes, type Got, take, told } from './client.ts'
-import { Ground, ruleTo } from './ground.ts'
+import { Ground, ruleTo, shortPatience } from './ground.ts'
 
 const MiB = 1024 * 1024
 const repository = 'team/app'
@@ -16,7 +16,7 @@ beforeAll(async () => {
   signing = resources.use(await startUpstream())
   cdn = resources.use(await startUpstream())
   const rules = [ruleTo('signing.test', signing.url, { redirectHosts: [cdn.url] })]
-  ground = resources.use(await Ground.start({ sites: 24, rules }))
+  ground = resources.use(await Ground.start({ sites: 24, rules, timeouts: shortPatience }))
 })
 
 afterAll(() => resources.disposeAsync())

@@ -4,7 +4,7 @@ import { type FaultyUpstream, image, randomBlob, startUpstream } from '../suppor
 import { BlackHole } from './black-hole.ts'
 import { Certificates } from './certificates.ts'
 import { told } from './client.ts'
-import { Ground, ruleTo } from './ground.ts'
+import { Ground, ruleTo, shortPatience } from './ground.ts'
 import { Names } from './names.ts'
 
 const unavailable = { status: 502, code: 'UNAVAILABLE' }
@@ -49,6 +49,7 @@ beforeAll(async () => {
   ground = resources.use(
     await Ground.start({
       sites: 6,
+      timeouts: shortPatience,
       env: names.env,
       rules: [
         ruleTo('named.test', `http://named.test:${port(named)}`),

@@ -57,6 +57,14 @@ describe.concurrent('an upstream that refuses', () => {
     expect(upstream.requests()).toHaveLength(1)
   })
 
+  it('B26: once Retry-After is over, upstream is asked again', async () => {
+    const { site, upstream } = await warm('B26 over')
+    upstream.fault('*', { status: 429, headers: { 'retry-after': '1' }, times: 1 })
+    expect((await site.manifest(repository, 'v1')).headers.warning).toBeDefined()
+    await eventually(async () => expect((await site.manifest(repository, 'v1')).headers.warning).toBeUndefined())
+    expect(upstream.requests()).toHaveLength(2)
+  })
+
   it('B27: out of quota on a miss: all who wait are told, and told when to come again', async () => {
     const { upstream, ...site } = ground.site()
     const client = ground.at(site.prefix)
