@@ -48,6 +48,10 @@ export class ScriptedRegistry implements Registry {
     return manifest
   }
 
+  removeBlob(repository: string, digest: Digest): void {
+    this.#blobs.delete(`${repository}@${digest}`)
+  }
+
   removeTag(repository: string, tag: string): void {
     this.#tags.delete(`${repository}:${tag}`)
   }
