@@ -4,15 +4,12 @@ import type { FileSystem } from '../blobs/file-system.ts'
 import { Directory } from '../cache/directory.ts'
 import { Fills } from '../cache/fills.ts'
 import type { Config } from '../config.ts'
-import { credentialsOf } from '../credentials/from-rule.ts'
 import { lockDataDir } from '../metadata/lock.ts'
 import type { Metadata } from '../metadata/metadata.ts'
 import { SqliteMetadata } from '../metadata/sqlite.ts'
-import { type Rule, upstreamHost } from '../rules/rule.ts'
 import { RuleBook } from '../rules/rule-book.ts'
-import { Upstream } from '../upstream/upstream.ts'
 import { openStorage, type Storage } from './storage.ts'
-import { version } from './version.ts'
+import { openUpstream } from './upstreams.ts'
 
 /** A cache without its ports: what it knows, what it has, and where it gets more. Its owner disposes it. */
 export type Core = AsyncDisposable & { metadata: Metadata; book: RuleBook; storage: Storage; directory: Directory }
@@ -38,15 +35,4 @@ export async function openCore(config: Config, { fileSystem }: CoreOptions = {})
   opened.defer(() => directory.close())
   const parts = opened.move()
   return { metadata, book, storage, directory, [Symbol.asyncDispose]: () => parts.disposeAsync() }
-}
-
-function openUpstream(rule: Rule, { timeouts, allowPrivateUpstreams, proxy }: Config): Upstream {
-  return new Upstream({
-    rule,
-    credentials: credentialsOf(rule.credential, upstreamHost(rule)),
-    timeouts,
-    allowPrivate: allowPrivateUpstreams,
-    userAgent: `cistern/${version}`,
-    proxy,
-  })
 }

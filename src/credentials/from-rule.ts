@@ -1,10 +1,14 @@
-import type { CredentialSource } from '../rules/rule.ts'
+import { type CredentialSource, type Rule, upstreamHost } from '../rules/rule.ts'
 import { AnonymousCredentials } from './anonymous.ts'
 import type { Credentials } from './credentials.ts'
 import { DockerConfigCredentials } from './docker-config.ts'
 import { ecrCredentials } from './ecr.ts'
 import { secretsManagerCredentials } from './secrets-manager.ts'
 import { PasswordFileCredentials, StaticCredentials } from './static.ts'
+
+/** The accounts of a rule at its upstream; without any, the anonymous one. */
+export const accountsOf = (rule: Rule): Credentials[] =>
+  (rule.credentials ?? [rule.credential]).map((source) => credentialsOf(source, upstreamHost(rule)))
 
 /** The credentials that a rule names, for its upstream's host. Opens nothing until they are asked for. */
 export function credentialsOf(source: CredentialSource | undefined, upstreamHost: string): Credentials {

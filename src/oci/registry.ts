@@ -65,6 +65,8 @@ export type Pull = {
   signal?: AbortSignal | undefined
   /** Stands in log lines of faults that this pull meets. */
   requestId?: string | undefined
+  /** The caller has an answer that will do: an upstream short of quota refuses with `throttled`, and is not asked. */
+  check?: boolean | undefined
   /**
    * Called before an upstream is asked, for this caller, about something that is not cached; not where the caller joins
    * a question that was asked already. Throws `throttled` to refuse.

@@ -14,6 +14,25 @@ export type CredentialSource =
 /** How long tags that match `pattern` stay fresh, in milliseconds; `*` stands for any run of characters. */
 export type TagTtl = { pattern: string; ttlMs: number }
 
+/** What one upstream is asked for at most. A limit that is not stated there is none. */
+export type UpstreamLimits = {
+  /** Blobs under way at a time. */
+  readonly concurrency?: number
+  readonly requestsPerSecond?: number
+  /** Of all blobs under way together. */
+  readonly bytesPerSecond?: number
+}
+
+/** A place to ask in the name of a rule's upstream. */
+export type Mirror = {
+  /** An origin; may be the rule's own upstream. */
+  readonly upstream: string
+  readonly dialect: Dialect
+  readonly realmHosts: readonly string[]
+  /** Absent for a mirror that is asked without; the rule's own upstream then takes those of the rule. */
+  readonly credential?: CredentialSource
+}
+
 /** Where one prefix leads. */
 export type Rule = {
   /** Whole segments in front of the repository, or `ROOT` for names without a prefix. Identifies the rule. */
@@ -24,6 +43,16 @@ export type Rule = {
   /** What stands in front of the repository upstream, or `ROOT` for nothing. */
   readonly upstreamRepositoryPrefix: string
   readonly credential?: CredentialSource
+  /** In the place of `credential`: several accounts, of which the one with most quota left is used. */
+  readonly credentials?: readonly CredentialSource[]
+  /** Whom to ask instead of `upstream` alone, in this order. What they say counts as said by `upstream`. */
+  readonly mirrors?: readonly Mirror[]
+  /** Whether the next of the mirrors is asked where one says that it does not have something, or denies it. */
+  readonly fallThroughOnUnknown?: boolean
+  /** Pulls left in upstream's window of which none is spent on what is cached; absent, none is kept. */
+  readonly budget?: { readonly reserve: number }
+  /** Of each upstream; absent, there are none. */
+  readonly limits?: UpstreamLimits
   /** Origins besides the upstream's own that may ask for its credential. */
   readonly realmHosts: readonly string[]
   /** The only other origins that redirects may lead to; absent, any public one. */
@@ -32,6 +61,8 @@ export type Rule = {
   /** The first match decides. */
   readonly tagTtl: readonly TagTtl[]
   readonly negativeTtlMs: number
+  /** For how long past its TTL a tag is served at once while upstream is asked; absent, everybody waits for the answer. */
+  readonly staleWhileRevalidateMs?: number
   /** What a cached tag becomes when upstream says it does not exist. */
   readonly onUnknownTag: 'unknown' | 'keep'
   /** Patterns over the upstream repository; `deny` wins, an empty `allow` allows all. */

@@ -65,6 +65,8 @@ export type Events = {
   }
   /** What an upstream said of its rate limit, in requests per window. */
   'cistern:ratelimit': { upstream: string; limit?: number; remaining?: number; source?: string }
+  /** A question to an upstream began or ceased to wait for its turn under the limits of the rule. */
+  'cistern:waiting': { upstream: string; change: 1 | -1 }
   /** Room was made in the store. */
   'cistern:eviction': { images: number; blobs: number; bytes: number }
   /** All of the store was looked at; `healed` of the `damaged` blobs are there again. */

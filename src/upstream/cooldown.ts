@@ -29,9 +29,14 @@ export class Cooldown {
     this.#endsAt = Math.max(this.#endsAt, this.#now() + delayMs)
   }
 
+  /** In milliseconds; 0 once it is over. */
+  get leftMs(): number {
+    return Math.max(0, this.#endsAt - this.#now())
+  }
+
   /** Throws `throttled` with the time that is left. */
   assertOver(): void {
-    const leftMs = this.#endsAt - this.#now()
-    if (leftMs > 0) throw throttled(`${this.#host} allows no more requests for now`, { retryAfterMs: leftMs })
+    const retryAfterMs = this.leftMs
+    if (retryAfterMs > 0) throw throttled(`${this.#host} allows no more requests for now`, { retryAfterMs })
   }
 }

@@ -1,6 +1,7 @@
 import type { IncomingHttpHeaders } from 'node:http'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { Dispatcher } from 'undici'
+import type { Pace } from '../async/pace.ts'
 import { corrupt, unavailable } from '../oci/errors.ts'
 import { failureOf, reasonOf } from './failure.ts'
 
@@ -17,6 +18,8 @@ export type IncomingOptions = {
   signal?: AbortSignal
   /** Called once, when no more bytes come. */
   onEnd?: (received: number) => void
+  /** Bounds the bytes of the body, together with those of others. */
+  pace?: Pace
 }
 
 /**
@@ -34,6 +37,7 @@ export class Incoming implements Dispatcher.DispatchHandler {
   readonly #signal: AbortSignal | undefined
   readonly #abort: () => void
   readonly #onEnd: ((received: number) => void) | undefined
+  readonly #pace: Pace | undefined
   readonly #head = Promise.withResolvers<void>()
   readonly #chunks: Uint8Array[] = []
   #queued = 0
@@ -42,12 +46,17 @@ export class Incoming implements Dispatcher.DispatchHandler {
   #wake: (() => void) | undefined
   #controller: Dispatcher.DispatchController | undefined
   #watch: NodeJS.Timeout | undefined
+  /** Runs while upstream waits for the pace. */
+  #hold: NodeJS.Timeout | undefined
+  /** Whether it ran since the speed was looked at. */
+  #held = false
 
-  constructor({ host, idleMs, signal, onEnd }: IncomingOptions) {
+  constructor({ host, idleMs, signal, onEnd, pace }: IncomingOptions) {
     this.host = host
     this.#idleMs = idleMs
     this.#signal = signal
     this.#onEnd = onEnd
+    this.#pace = pace
     this.#abort = () => signal && this.destroy(reasonOf(signal, host))
     this.#head.promise.catch(() => {})
     if (signal?.aborted) this.#abort()
@@ -82,7 +91,7 @@ export class Incoming implements Dispatcher.DispatchHandler {
       const chunk = this.#chunks.shift()
       if (chunk) {
         this.#queued -= chunk.length
-        if (this.#queued < highWater) this.#controller?.resume()
+        this.#goOn()
         return chunk
       }
       if (this.#failure) throw this.#failure.reason
@@ -141,7 +150,9 @@ export class Incoming implements Dispatcher.DispatchHandler {
     this.received += chunk.length
     this.#queued += chunk.length
     this.#chunks.push(chunk)
-    if (this.#queued >= highWater) controller.pause()
+    const waitMs = this.#pace?.take(chunk.length) ?? 0
+    if (waitMs > 0) this.#holdFor(waitMs)
+    if (this.#queued >= highWater || this.#hold) controller.pause()
     this.#wake?.()
   }
 
@@ -165,18 +176,36 @@ export class Incoming implements Dispatcher.DispatchHandler {
 
   #settled(): void {
     clearInterval(this.#watch)
+    clearTimeout(this.#hold)
     this.detach()
     this.#onEnd?.(this.received)
     this.#wake?.()
   }
 
-  /** Catches what undici's own timer does not: a body that drips. Time in which nobody takes the bytes does not count. */
+  #goOn(): void {
+    if (this.#queued < highWater && !this.#hold) this.#controller?.resume()
+  }
+
+  #holdFor(waitMs: number): void {
+    this.#held = true
+    clearTimeout(this.#hold)
+    this.#hold = setTimeout(() => {
+      this.#hold = undefined
+      this.#goOn()
+    }, waitMs).unref()
+  }
+
+  /**
+   * Catches what undici's own timer does not: a body that drips. Time in which nobody takes the bytes, or the
+   * pace holds them up, does not count.
+   */
   #watchSpeed(): void {
     let before = 0
     const fewest = (slowestBytesPerSecond * this.#idleMs) / 1000
     this.#watch = setInterval(() => {
-      const slow = this.received - before < fewest && this.#queued === 0
+      const slow = this.received - before < fewest && this.#queued === 0 && !this.#held
       before = this.received
+      this.#held = this.#hold !== undefined
       if (slow) this.destroy(unavailable(`${this.host} sends too slowly`, { timedOut: true }))
     }, this.#idleMs).unref()
   }

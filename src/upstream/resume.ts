@@ -13,6 +13,8 @@ export type ResumingOptions = {
   reopen(start: number, end: number, signal: AbortSignal | undefined): Promise<Opening>
   /** Waits before try number `attempt` in a row, from 0. */
   pause(attempt: number, signal: AbortSignal | undefined): Promise<void>
+  /** Called when nothing more is asked for, once or more often. */
+  done(): void
   /** The host that stands in events. */
   upstream: string
   requestId?: string | undefined
@@ -55,6 +57,7 @@ export class ResumingBody implements Body {
   async [Symbol.asyncDispose](): Promise<void> {
     this.#disposed = true
     this.#opening.incoming.destroy()
+    this.#options.done()
   }
 
   async #sendAll(sink: Sink, signal: AbortSignal | undefined): Promise<void> {

@@ -1,5 +1,6 @@
 import { getCACertificates } from 'node:tls'
 import { Agent, buildConnector, type Dispatcher, EnvHttpProxyAgent } from 'undici'
+import { Pace } from '../async/pace.ts'
 import { type Rule, upstreamHost } from '../rules/rule.ts'
 import { type Events, publish } from '../telemetry/events.ts'
 import { assertPublicLiteral, lookUpPublic } from './addresses.ts'
@@ -38,6 +39,7 @@ export class Transport implements AsyncDisposable {
   readonly #timeouts: Timeouts
   readonly #userAgent: string
   readonly #mayBePrivate: (origin: string) => boolean
+  readonly #bandwidth: Pace | undefined
 
   constructor({ rule, timeouts, allowPrivate, userAgent = 'cistern', proxy }: TransportOptions) {
     const named = rule.source === 'api' ? [] : [rule.upstream, ...rule.realmHosts, ...(rule.redirectHosts ?? [])]
@@ -46,6 +48,11 @@ export class Transport implements AsyncDisposable {
     this.#upstream = upstreamHost(rule)
     this.#timeouts = timeouts
     this.#userAgent = userAgent
+    const bytesPerSecond = rule.limits?.bytesPerSecond
+    this.#bandwidth =
+      bytesPerSecond === undefined
+        ? undefined
+        : new Pace({ perSecond: bytesPerSecond, burst: 1, now: () => performance.now() })
     this.#agent = agentFor(rule, timeouts, proxy, this.#mayBePrivate)
   }
 
@@ -58,7 +65,8 @@ export class Transport implements AsyncDisposable {
       const counts = bytes > 0 && (kind === 'manifest' || kind === 'blob')
       if (counts) publish('cistern:pulled', { upstream: this.#upstream, kind, bytes })
     }
-    const incoming = new Incoming({ host: url.host, idleMs, onEnd, ...(signal && { signal }) })
+    const pace = kind === 'blob' ? this.#bandwidth : undefined
+    const incoming = new Incoming({ host: url.host, idleMs, onEnd, ...(signal && { signal }), ...(pace && { pace }) })
     this.#agent.dispatch(
       {
         origin: url.origin,

@@ -56,7 +56,11 @@ export class Upstream implements Registry, AsyncDisposable {
   async blob(repository: string, digest: Digest, pull?: Pull & { range?: RangeSpec }): Promise<BlobRead> {
     const client = this.#client
     const requestId = pull?.requestId
-    const first = await openBlob(client, repository, digest, pull?.range, pull)
+    const done = await client.limits.transfer(pull?.signal)
+    const first = await openBlob(client, repository, digest, pull?.range, pull).catch((error: unknown) => {
+      done()
+      throw error
+    })
     const body = new ResumingBody({
       first,
       reopen: (start, end, signal) => {
@@ -64,6 +68,7 @@ export class Upstream implements Registry, AsyncDisposable {
         return openBlob(client, repository, digest, { start, end }, again)
       },
       pause: (attempt, signal) => client.pause(attempt, signal),
+      done,
       upstream: client.host,
       requestId,
     })

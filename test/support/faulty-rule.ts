@@ -39,13 +39,19 @@ export class TestCredentials implements Credentials {
   }
 }
 
-export type TestUpstreamOptions = Partial<UpstreamOptions> & { changes?: Partial<Rule> }
+export type TestUpstreamOptions = Partial<Omit<UpstreamOptions, 'credentials'>> & {
+  changes?: Partial<Rule>
+  credentials?: Credentials | Credentials[]
+}
 
 /** Our side of an upstream under test, with short patience. */
-export function upstreamTo(origin: string, { changes, ...options }: TestUpstreamOptions = {}): Upstream {
+export function upstreamTo(
+  origin: string,
+  { changes, credentials = new TestCredentials(), ...options }: TestUpstreamOptions = {},
+): Upstream {
   return new Upstream({
     rule: ruleTo(origin, changes),
-    credentials: new TestCredentials(),
+    credentials: [credentials].flat(),
     timeouts: { connectMs: 1000, headersMs: 2000, idleMs: 2000 },
     allowPrivate: false,
     retryDelayMs: 1,
