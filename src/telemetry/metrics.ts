@@ -104,7 +104,6 @@ export class Metrics implements Disposable {
     const limit = this.#gauge('cistern_upstream_ratelimit_limit', 'Requests that upstream allows per window', host)
     const remaining = this.#gauge('cistern_upstream_ratelimit_remaining', 'Requests left in the window', host)
     const waiting = this.#gauge('cistern_upstream_waiting', 'Questions that wait for the limits of the rule', host)
-    const waiting = this.#gauge('cistern_upstream_waiting', 'Questions that wait for the limits of the rule', host)
     const breaker = this.#gauge('cistern_breaker_state', '0 closed, 1 half open, 2 open', host)
     return [
       subscribe('cistern:upstream', ({ upstream, kind, status, durationMs }) => {
@@ -113,9 +112,6 @@ export class Metrics implements Disposable {
       subscribe('cistern:ratelimit', (event) => {
         if (event.limit !== undefined) limit.set({ upstream_host: event.upstream }, event.limit)
         if (event.remaining !== undefined) remaining.set({ upstream_host: event.upstream }, event.remaining)
-      }),
-      subscribe('cistern:waiting', ({ upstream, change }) => {
-        waiting.inc({ upstream_host: upstream }, change)
       }),
       subscribe('cistern:waiting', ({ upstream, change }) => {
         waiting.inc({ upstream_host: upstream }, change)
