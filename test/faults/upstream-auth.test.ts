@@ -34,7 +34,11 @@ beforeAll(async () => {
   ground = resources.use(
     await Ground.start({
       sites: 32,
-      rule: { credential: { username: 'user', password: 'secret' } },
+      // The canary may be gone to, but not for tokens.
+      rule: {
+        credential: { username: 'user', password: 'secret' },
+        redirectHosts: [`http://127.0.0.1:${canary.port}`],
+      },
       rules: [
         ruleTo('secured.test', secured.url, {
           ca: certificate.file,

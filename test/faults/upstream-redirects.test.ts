@@ -38,7 +38,7 @@ beforeAll(async () => {
       sites: 8,
       env: names.env,
       rules: [
-        ruleTo('secured.test', secured.url, { ca: file }),
+        ruleTo('secured.test', secured.url, { ca: file, redirectHosts: [`http://127.0.0.1:${canary.port}`] }),
         ruleTo('inward.test', inward.url),
         ruleTo('guarded.test', guarded.url, { credential, redirectHosts: [cdn.url] }),
       ],
@@ -64,7 +64,7 @@ describe.concurrent('redirects', () => {
     expect(site.upstream.requests().length).toBeLessThan(10)
   })
 
-  it('A21: from https to http: 502, and nobody goes there', async () => {
+  it('A21: from https to http, even to a listed host: 502, and nobody goes there', async () => {
     const blob = secured.addBlob(repository, randomBlob(1000, 'A21'))
     secured.fault('blob', { redirect: `http://127.0.0.1:${canary.port}/blob` })
     expect(told(await ground.at('secured.test').blob(repository, blob.digest))).toEqual(unavailable)
