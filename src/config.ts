@@ -13,7 +13,7 @@ import {
 } from './config/sources.ts'
 import { builtInRules } from './rules/built-in.ts'
 import { inferDialect, knownRealmHosts } from './rules/dialects.ts'
-import type { Rule } from './rules/rule.ts'
+import type { Mirror, Rule } from './rules/rule.ts'
 
 /** `caFile` is where `ca` was read from. */
 export type ConfiguredRule = Rule & { readonly caFile?: string }
@@ -101,18 +101,32 @@ function configOf(settings: Settings, env: Environment): Config {
 }
 
 function ruleOf(settings: RuleSettings): ConfiguredRule {
-  const { ca, negativeTtl, dialect, realmHosts, ...rest } = settings
-  const upstream = settings.upstream === 'https://docker.io' ? 'https://registry-1.docker.io' : settings.upstream
-  return {
+  const { ca, negativeTtl, staleWhileRevalidate, upstreams, ...rest } = settings
+  const upstream = registryOf(settings.upstream)
+  const rule: ConfiguredRule = {
     ...rest,
     source: 'file',
     upstream,
+    staleWhileRevalidateMs: staleWhileRevalidate,
     negativeTtlMs: negativeTtl,
-    dialect: dialect ?? inferDialect(upstream, settings.prefix),
-    realmHosts: realmHosts ?? knownRealmHosts(upstream),
+    dialect: settings.dialect ?? inferDialect(upstream, settings.prefix),
+    realmHosts: settings.realmHosts ?? knownRealmHosts(upstream),
     ...(ca && { ca: ca.pem, caFile: ca.file }),
   }
+  return upstreams ? { ...rule, mirrors: upstreams.map((entry) => mirrorOf(entry, rule)) } : rule
 }
+
+function mirrorOf(entry: NonNullable<RuleSettings['upstreams']>[number], rule: Rule): Mirror {
+  const { upstream: named, ...credential } = typeof entry === 'string' ? { upstream: entry } : entry
+  const upstream = registryOf(named)
+  const own = upstream === rule.upstream
+  const dialect = own ? rule.dialect : inferDialect(upstream, rule.prefix)
+  return { upstream, dialect, realmHosts: own ? rule.realmHosts : knownRealmHosts(upstream), ...credential }
+}
+
+/** The registry of Docker Hub is not where its name leads. */
+const registryOf = (origin: string): string =>
+  origin === 'https://docker.io' ? 'https://registry-1.docker.io' : origin
 
 function proxyOf(env: Environment): ProxySettings {
   const httpProxy = env.http_proxy || env.HTTP_PROXY
@@ -144,6 +158,9 @@ function across(tree: Tree, where: Where): string[] {
   for (const [index, rule] of (Array.isArray(tree.rules) ? tree.rules : []).entries()) {
     const prefix = isTree(rule) ? rule.prefix : undefined
     const first = seen.get(prefix)
+    if (isTree(rule) && rule.credential !== undefined && rule.credentials !== undefined) {
+      faults.push(`${where(['rules', index, 'credentials'])}: stands beside credential; one of them has to go`)
+    }
     if (prefix === undefined) continue
     if (first === undefined) seen.set(prefix, index)
     else faults.push(`${where(['rules', index, 'prefix'])}: is the prefix of rules[${first}] already`)

@@ -34,6 +34,8 @@ function faultsOf(text: string, args: string[] = [], env: Record<string, string>
 
 const ruleOf = (text: string) => load(`rules:\n  - { prefix: x, ${text} }`).rules.find(({ prefix }) => prefix === 'x')
 
+const account = '{ username: u, password: p }'
+
 describe('defaults', () => {
   it('needs neither file, environment nor flags', () => {
     const config = loadConfig([], {})
@@ -252,6 +254,32 @@ describe('listening beyond loopback', () => {
   })
 })
 
+describe('several ways to an upstream', () => {
+  it('take the credential and the token servers that are their own', () => {
+    const rule = ruleOf(
+      `upstream: docker.io, upstreams: [mirror.gcr.io, { upstream: m, credential: ${account} }, docker.io]`,
+    )
+    expect(rule?.mirrors).toEqual([
+      { upstream: 'https://mirror.gcr.io', dialect: 'gcr', realmHosts: [] },
+      { upstream: 'https://m', dialect: 'generic', realmHosts: [], credential: { username: 'u', password: 'p' } },
+      { upstream: 'https://registry-1.docker.io', dialect: 'docker-hub', realmHosts: ['https://auth.docker.io'] },
+    ])
+  })
+
+  it.each([
+    [`credential: ${account}, credentials: [${account}]`, 'rules[0].credentials: stands beside credential'],
+    ['credentials: []', 'rules[0].credentials: must name a credential'],
+    ['upstreams: []', 'rules[0].upstreams: must name an upstream'],
+    ['upstreams: ["ftp://h"]', 'rules[0].upstreams[0]: must be host'],
+    ['budget: { reserve: -1 }', 'rules[0].budget.reserve: must be a whole number, or 0'],
+    ['limits: { requestsPerSecond: 0 }', 'rules[0].limits.requestsPerSecond: must be more than 0'],
+    ['limits: { bytesPerSecond: 0 }', 'rules[0].limits.bytesPerSecond: must be more than 0'],
+    ['limits: { concurrency: 0 }', 'rules[0].limits.concurrency: must be a whole number of at least 1'],
+  ])('%s is a fault', (text, fault) => {
+    expect(faultsOf(`rules:\n  - { prefix: x, upstream: y, ${text} }`)).toEqual([expect.stringContaining(fault)])
+  })
+})
+
 describe('the printed configuration', () => {
   const ca = join(folder, 'ca.pem')
   writeFileSync(ca, rootCertificates[0] ?? '')
@@ -270,6 +298,12 @@ rules:
     onUnknownTag: keep
     pin: ["base/*"]
     reserve: 5GiB
+    upstreams: ["http://m:1", { upstream: n, credential: { username: u, passwordFile: f } }, "http://h:1"]
+    fallThroughOnUnknown: true
+    credentials: [{ username: u, passwordFile: f }, { dockerConfig: f }]
+    staleWhileRevalidate: 1h
+    budget: { reserve: 20 }
+    limits: { concurrency: 4, requestsPerSecond: 0.5, bytesPerSecond: 10MiB }
     ca: ${ca}
   - { prefix: a/b, upstream: h, redirectHosts: [], repositories: { allow: ["x/*"], deny: [y] }, credential: { ecr: {} } }
 `
@@ -298,9 +332,13 @@ rules:
 
   it('holds no secret', () => {
     const canary = 'c4nary'
-    const rule = `{ prefix: x, upstream: y, credential: { username: u, password: ${canary} } }`
-    const printed = printConfig(load(`rules: [${rule}]`, [], { HTTPS_PROXY: `http://u:${canary}@p:1` }))
-    expect(printed).toContain('password: "***"')
+    const credential = `{ username: u, password: ${canary} }`
+    const rules = [
+      `{ prefix: x, upstream: y, credential: ${credential} }`,
+      `{ prefix: z, upstream: y, credentials: [${credential}], upstreams: [{ upstream: m, credential: ${credential} }] }`,
+    ]
+    const printed = printConfig(load(`rules: [${rules}]`, [], { HTTPS_PROXY: `http://u:${canary}@p:1` }))
+    expect(printed.match(/password: "\*\*\*"/g)).toHaveLength(3)
     expect(printed).not.toContain(canary)
   })
 })

@@ -1,6 +1,6 @@
 import { Document, isMap } from 'yaml'
 import type { Config, ConfiguredRule } from '../config.ts'
-import type { TagTtl } from '../rules/rule.ts'
+import type { CredentialSource, Mirror, TagTtl } from '../rules/rule.ts'
 import { formatAddress } from './address.ts'
 import { formatDuration, formatSize } from './units.ts'
 
@@ -50,24 +50,41 @@ export function printConfig(config: Config): string {
 }
 
 function written(rule: ConfiguredRule): Record<string, unknown> {
-  const { credential } = rule
+  const { credential, credentials, mirrors, limits } = rule
   return {
     prefix: rule.prefix,
     upstream: rule.upstream,
+    ...(mirrors && { upstreams: mirrors.map(writtenMirror) }),
+    fallThroughOnUnknown: rule.fallThroughOnUnknown ?? false,
     upstreamRepositoryPrefix: rule.upstreamRepositoryPrefix,
-    ...(credential && { credential: 'password' in credential ? { ...credential, password: '***' } : credential }),
+    ...(credential && { credential: withoutPassword(credential) }),
+    ...(credentials && { credentials: credentials.map(withoutPassword) }),
     realmHosts: rule.realmHosts,
     ...(rule.redirectHosts && { redirectHosts: rule.redirectHosts }),
     dialect: rule.dialect,
     tagTtl: writtenTagTtl(rule.tagTtl),
+    staleWhileRevalidate: formatDuration(rule.staleWhileRevalidateMs ?? 0),
     negativeTtl: formatDuration(rule.negativeTtlMs),
     onUnknownTag: rule.onUnknownTag,
     repositories: rule.repositories,
+    budget: rule.budget ?? { reserve: 0 },
+    ...(limits && {
+      limits: {
+        ...limits,
+        ...(limits.bytesPerSecond !== undefined && { bytesPerSecond: formatSize(limits.bytesPerSecond) }),
+      },
+    }),
     ...(rule.pin && { pin: rule.pin }),
     ...(rule.reserve !== undefined && { reserve: formatSize(rule.reserve) }),
     ...(rule.caFile && { ca: rule.caFile }),
   }
 }
+
+const withoutPassword = (source: CredentialSource): CredentialSource =>
+  'password' in source ? { ...source, password: '***' } : source
+
+const writtenMirror = ({ upstream, credential }: Mirror) =>
+  credential ? { upstream, credential: withoutPassword(credential) } : upstream
 
 function writtenTagTtl(ttls: readonly TagTtl[]): string | Map<string, string> {
   const [only, ...others] = ttls

@@ -27,6 +27,8 @@ const origin = written(
   'must be host[:port], which means https, or http(s)://host[:port]; no user, path or query',
 )
 const count = z.int({ error: 'must be a whole number of at least 1' }).min(1, 'must be a whole number of at least 1')
+const wholeNumber = { error: 'must be a whole number, or 0' }
+const positive = { error: 'must be more than 0' }
 const file = text(/^[^\0]+$/, 'must be the path of a file')
 const certificates = file.transform((file, context) => {
   try {
@@ -82,11 +84,22 @@ const credential = z.union(
   },
 )
 
+const upstreams = z
+  .array(
+    z.union([origin, z.strictObject({ upstream: origin, credential: credential.exactOptional() })], {
+      error: 'must be host[:port], http(s)://host[:port] or { upstream, credential }',
+    }),
+  )
+  .min(1, 'must name an upstream')
+
 const rule = z.strictObject({
   prefix: segments,
   upstream: origin,
+  upstreams: upstreams.exactOptional(),
+  fallThroughOnUnknown: boolean.prefault(false),
   upstreamRepositoryPrefix: segments.prefault('ROOT'),
   credential: credential.exactOptional(),
+  credentials: z.array(credential).min(1, 'must name a credential').exactOptional(),
   realmHosts: z.array(origin).exactOptional(),
   redirectHosts: z.array(origin).exactOptional(),
   dialect: choice(
@@ -101,11 +114,20 @@ const rule = z.strictObject({
     'quay',
   ).exactOptional(),
   tagTtl: tagTtl.prefault('10m'),
+  staleWhileRevalidate: duration.prefault('0'),
   negativeTtl: duration.prefault('30s'),
   onUnknownTag: choice('unknown', 'keep').prefault('unknown'),
   repositories: z
     .strictObject({ allow: z.array(pattern).prefault([]), deny: z.array(pattern).prefault([]) })
     .prefault({}),
+  budget: z.strictObject({ reserve: z.int(wholeNumber).min(0, wholeNumber).prefault(0) }).prefault({}),
+  limits: z
+    .strictObject({
+      concurrency: count.exactOptional(),
+      requestsPerSecond: z.number(positive).gt(0, positive).exactOptional(),
+      bytesPerSecond: size.refine((bytes) => bytes > 0, positive).exactOptional(),
+    })
+    .exactOptional(),
   pin: z.array(pattern).exactOptional(),
   reserve: size.exactOptional(),
   ca: certificates.exactOptional(),

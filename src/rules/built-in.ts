@@ -23,12 +23,15 @@ function builtIn(prefix: string, host = prefix): Rule {
     prefix,
     source: 'builtin',
     upstream,
+    fallThroughOnUnknown: false,
     upstreamRepositoryPrefix: 'ROOT',
     realmHosts: knownRealmHosts(upstream),
     dialect: inferDialect(upstream, prefix),
     tagTtl: [{ pattern: '*', ttlMs: 10 * minuteMs }],
+    staleWhileRevalidateMs: 0,
     negativeTtlMs: minuteMs / 2,
     onUnknownTag: 'unknown',
+    budget: { reserve: 0 },
     repositories: { allow: [], deny: [] },
   }
 }
