@@ -33,7 +33,7 @@ export async function openStorage(
   const blobs = new BoundedStore(disk, bounds, makeRoom)
   const memory = new ManifestMemory(cache.manifestMemory)
   const uses = new Uses(blobs, clock)
-  const ruleOf = (repository: string) => book.longestPrefix(repository)?.rule ?? book.root
+  const ruleOf = (repository: string) => book.ruleOf(repository)
   const evictor = new Evictor({ blobs, metadata, memory, uses, clock, ruleOf })
   const age = () => {
     if (cache.maxAge !== undefined) void evictor.run({ excess: 0, unusedSince: clock() - cache.maxAge })

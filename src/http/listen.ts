@@ -13,10 +13,7 @@ import { rawPathFault } from './gate.ts'
 import { respondError } from './oci/errors.ts'
 import { Turns } from './turns.ts'
 
-export type ListenOptions = {
-  host: string
-  /** 0 for any that is free. */
-  port: number
+export type ServeOptions = {
   /** How long a client may take for one chunk of a body, at most a MiB. */
   writeStallMs?: number
   /** How long a client may take to send the head of a request. */
@@ -30,6 +27,9 @@ export type ListenOptions = {
   announce?: boolean
 }
 
+/** Port 0 takes any that is free. */
+export type ListenOptions = ServeOptions & { host: string; port: number }
+
 /** A port that is served. */
 export type Listener = {
   /** As bound, `http://host:port`. */
@@ -41,9 +41,23 @@ export type Listener = {
 
 const maxHeaderSize = 16 * 1024
 
-/** Serves `app`. Owns the HTTP server: what comes in is checked as it stood on the wire, before anything reads it. */
-export async function listen(app: App, options: ListenOptions): Promise<Listener> {
-  const { host, port, headersTimeoutMs = 15_000, keepAliveTimeoutMs = 75_000 } = options
+/** Serves `app` at an address. */
+export async function listen(app: App, { host, port, ...options }: ListenOptions): Promise<Listener> {
+  const { server, close } = await serveAt({ host, port }, app, options)
+  const { port: bound } = server.address() as AddressInfo
+  return { url: `http://${host.includes(':') ? `[${host}]` : host}:${bound}`, port: bound, close }
+}
+
+/**
+ * Serves `app` at an address or on a UNIX socket. Owns the HTTP server: what comes in is checked as it stood on the
+ * wire, before anything reads it.
+ */
+export async function serveAt(
+  place: { host: string; port: number } | { path: string },
+  app: App,
+  options: ServeOptions,
+): Promise<Pick<Listener, 'close'> & { server: Server }> {
+  const { headersTimeoutMs = 15_000, keepAliveTimeoutMs = 75_000 } = options
   const { maxConnections = 10_000, maxConnectionsPerClient = maxConnections } = options
   const server = createServer({
     maxHeaderSize,
@@ -73,20 +87,15 @@ export async function listen(app: App, options: ListenOptions): Promise<Listener
   server.on('clientError', (error: NodeJS.ErrnoException, socket) =>
     refuseMalformed(error, socket as Socket, turns.answering(socket)),
   )
-  server.listen(port, host)
+  server.listen(place)
   await once(server, 'listening')
   server.on('error', (error) =>
     publish('cistern:fault', { where: 'http', kind: 'internal', message: 'a connection could not be accepted', error }),
   )
-  const { port: bound } = server.address() as AddressInfo
-  return {
-    url: `http://${host.includes(':') ? `[${host}]` : host}:${bound}`,
-    port: bound,
-    close: (graceMs) => drain(server, graceMs),
-  }
+  return { server, close: (graceMs) => drain(server, graceMs) }
 }
 
-function requestHandler(app: App, { writeStallMs = 60_000, announce = true }: ListenOptions) {
+function requestHandler(app: App, { writeStallMs = 60_000, announce = true }: ServeOptions) {
   const exchanges = new WeakMap<object, Exchange>()
   const answer = getRequestListener(
     async (request, env) => {

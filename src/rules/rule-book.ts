@@ -43,6 +43,11 @@ export class RuleBook {
     return others.length === 0 ? only : undefined
   }
 
+  /** The rule that a repository of ours, by its local name, belongs to. */
+  ruleOf(repository: string): Rule | undefined {
+    return this.longestPrefix(repository)?.rule ?? this.root
+  }
+
   /** Where names without a prefix lead. */
   get root(): Rule | undefined {
     return this.#byPrefix.get('ROOT') ?? this.get(this.#defaultUpstream ?? 'ROOT')

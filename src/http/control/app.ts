@@ -1,0 +1,28 @@
+import { Hono } from 'hono/tiny'
+import { RegistryError } from '../../oci/errors.ts'
+import type { App } from '../app.ts'
+import type { HttpEnv } from '../exchange.ts'
+import { respondError, respondNowhere } from '../oci/errors.ts'
+import { respondJson } from '../oci/respond.ts'
+
+export type ControlOptions = {
+  /** Resolves to a report, which is plain JSON. The signal is aborted when the command is gone. */
+  scrub: (options: { bytesPerSecond: number; signal: AbortSignal }) => Promise<object>
+}
+
+/** What commands ask of the instance that runs. Served on a socket of its owner's alone, and on no port. */
+export function controlApp({ scrub }: ControlOptions): App {
+  const app = new Hono<HttpEnv>()
+  app.post('/scrub', async ({ req, env: { exchange } }) => {
+    const bytesPerSecond = wholeNumber('bytesPerSecond', req.query('bytesPerSecond') ?? '0')
+    return respondJson(exchange, 200, await scrub({ bytesPerSecond, signal: exchange.signal }))
+  })
+  app.notFound(({ env }) => respondNowhere(env.exchange))
+  app.onError((error, { env }) => respondError(env.exchange, error))
+  return app
+}
+
+function wholeNumber(name: string, text: string): number {
+  if (/^\d{1,15}$/.test(text)) return Number(text)
+  throw new RegistryError('invalid', 'UNSUPPORTED', `${name} is a whole number`)
+}
