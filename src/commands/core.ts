@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import type { FileSystem } from '../blobs/file-system.ts'
 import { Directory } from '../cache/directory.ts'
 import { Fills } from '../cache/fills.ts'
+import { Scrubber } from '../cache/scrub.ts'
 import type { Config } from '../config.ts'
 import { lockDataDir } from '../metadata/lock.ts'
 import type { Metadata } from '../metadata/metadata.ts'
@@ -12,7 +13,13 @@ import { openStorage, type Storage } from './storage.ts'
 import { openUpstream } from './upstreams.ts'
 
 /** A cache without its ports: what it knows, what it has, and where it gets more. Its owner disposes it. */
-export type Core = AsyncDisposable & { metadata: Metadata; book: RuleBook; storage: Storage; directory: Directory }
+export type Core = AsyncDisposable & {
+  metadata: Metadata
+  book: RuleBook
+  storage: Storage
+  directory: Directory
+  scrubber: Scrubber
+}
 
 /** `fileSystem` is where blobs are kept; by default Node's. */
 export type CoreOptions = { fileSystem?: FileSystem }
@@ -27,12 +34,23 @@ export async function openCore(config: Config, { fileSystem }: CoreOptions = {})
   const storage = opened.use(await openStorage(config, metadata, book, fileSystem))
   const { blobs, memory, uses } = storage
   const { revalidateMs, retryPauseMs } = config.timeouts
+  const fills = new Fills(blobs)
   const directory = new Directory({
-    cache: { blobs, metadata, fills: new Fills(blobs), memory, uses, clock: Date.now, revalidateMs, retryPauseMs },
+    cache: { blobs, metadata, fills, memory, uses, clock: Date.now, revalidateMs, retryPauseMs },
     offline: config.offline,
     openUpstream: (rule) => openUpstream(rule, config),
   })
   opened.defer(() => directory.close())
+  const scrubber = opened.use(
+    new Scrubber({
+      blobs,
+      metadata,
+      memory,
+      fills,
+      ruleOf: (repository) => book.ruleOf(repository),
+      registryOf: (rule) => directory.registryOf(rule),
+    }),
+  )
   const parts = opened.move()
-  return { metadata, book, storage, directory, [Symbol.asyncDispose]: () => parts.disposeAsync() }
+  return { metadata, book, storage, directory, scrubber, [Symbol.asyncDispose]: () => parts.disposeAsync() }
 }

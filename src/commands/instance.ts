@@ -1,13 +1,19 @@
 import { access, constants } from 'node:fs/promises'
 import { isDeepStrictEqual } from 'node:util'
 import { ClientLimits } from '../access/client-limits.ts'
+import type { Scrubber } from '../cache/scrub.ts'
 import type { Config } from '../config.ts'
 import { adminApp, type Readiness } from '../http/admin/app.ts'
 import { createApp } from '../http/app.ts'
+import { controlApp } from '../http/control/app.ts'
+import { listenOnSocket } from '../http/control/socket.ts'
 import { type Listener, listen } from '../http/listen.ts'
 import type { Metadata } from '../metadata/metadata.ts'
 import { Repositories } from '../repositories/repositories.ts'
+import { publish } from '../telemetry/events.ts'
 import { Metrics } from '../telemetry/metrics.ts'
+import { scrubInBackground } from './background-scrub.ts'
+import { controlSocket } from './control.ts'
 import { type CoreOptions, openCore } from './core.ts'
 import { version } from './version.ts'
 
@@ -24,7 +30,7 @@ export type Instance = {
 /** Opens a cache and serves it. Needs no network. Throws `DataDirInUse`, and what the system throws. */
 export async function openInstance(config: Config, options: CoreOptions = {}): Promise<Instance> {
   await using opened = new AsyncDisposableStack()
-  const { metadata, book, storage, directory } = opened.use(await openCore(config, options))
+  const { metadata, book, storage, directory, scrubber } = opened.use(await openCore(config, options))
   const { blobs } = storage
   const metrics = opened.use(new Metrics({ version, cacheLimit: config.cache.maxSize, usage: () => blobs.usage }))
   const app = createApp({
@@ -40,6 +46,8 @@ export async function openInstance(config: Config, options: CoreOptions = {}): P
     await listen(adminApp({ ready, metrics: () => metrics.read() }), { ...config.adminListen, announce: false }),
     (listener) => listener.close(0),
   )
+  opened.use(await openControl(config.dataDir, scrubber))
+  opened.use(await scrubInBackground(scrubber, config))
   const data: Listener = opened.adopt(
     await listen(app, {
       ...config.listen,
@@ -64,6 +72,18 @@ export async function openInstance(config: Config, options: CoreOptions = {}): P
       draining = true
       await parts.disposeAsync()
     },
+  }
+}
+
+/** A disk that takes no socket keeps commands from reaching this instance, and no clients. */
+async function openControl(dataDir: string, scrubber: Scrubber): Promise<AsyncDisposable | undefined> {
+  const path = controlSocket(dataDir)
+  try {
+    return await listenOnSocket(controlApp({ scrub: (options) => scrubber.run(options) }), path)
+  } catch (error) {
+    const message = 'commands cannot reach this instance: its socket could not be made'
+    publish('cistern:fault', { where: 'process', kind: 'internal', message, error })
+    return undefined
   }
 }
 
