@@ -54,7 +54,9 @@ export class DiskStore implements BlobStore {
     try {
       return await this.#open(digest)
     } catch (cause) {
-      if (isCode(cause, 'EMFILE', 'ENFILE', 'ENOMEM')) throw unavailable('too many files are open', { cause })
+      if (isCode(cause, 'EMFILE', 'ENFILE', 'ENOMEM')) {
+        throw unavailable('too many files are open', { cause, retryAfterMs: 1000 })
+      }
       throw corrupt('a stored blob cannot be opened', { cause })
     }
   }

@@ -118,7 +118,8 @@ export class Appliance implements AsyncDisposable {
   async settles(): Promise<void> {
     await eventually(async () => {
       const left = await this.files('ingest')
-      if (left.length > 0) throw new Error(`still there: ${left}`)
+      const running = await this.metric('cistern_inflight_downloads')
+      if (left.length > 0 || running > 0) throw new Error(`${running} transfers run, and ${left} are there`)
     })
   }
 
