@@ -69,8 +69,9 @@ export class CachedLists {
     const { registry, upstream } = this.#origin
     if (!registry) throw manifestUnknown(repository, subject)
     const checkedAt = this.#cache.clock()
-    const signal = impatient ? AbortSignal.timeout(this.#cache.revalidateMs) : undefined
-    const { referrers } = await registry.referrers(this.#origin.nameOf(repository), subject, { requestId, signal })
+    const check = impatient && { check: true, signal: AbortSignal.timeout(this.#cache.revalidateMs) }
+    const pull = { requestId, ...check }
+    const { referrers } = await registry.referrers(this.#origin.nameOf(repository), subject, pull)
     await this.#cache.metadata.referrers.set(linkKey(repository, subject), { referrers, upstream, checkedAt })
     return { referrers, outcome: { cache: 'miss', ttlMs: this.#ttlMs() } }
   }
@@ -92,11 +93,11 @@ export class CachedLists {
     this.#negatives.check(key)
     if (cached.length === 0 && !this.#tagFlights.has(key)) pull.admit?.()
     try {
-      const signal = cached.length > 0 ? AbortSignal.timeout(this.#cache.revalidateMs) : undefined
+      const check = cached.length > 0 && { check: true, signal: AbortSignal.timeout(this.#cache.revalidateMs) }
       const ask = async () => {
         const checkedAt = this.#cache.clock()
         const name = this.#origin.nameOf(repository)
-        const { tags: names } = await registry.tags(name, {}, { requestId: pull.requestId, signal })
+        const { tags: names } = await registry.tags(name, {}, { requestId: pull.requestId, ...check })
         this.#tagLists.set(repository, { names, checkedAt })
         return names
       }

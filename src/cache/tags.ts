@@ -2,7 +2,7 @@ import { LRUCache } from 'lru-cache'
 import { SingleFlight } from '../async/single-flight.ts'
 import { type Tag, tagKey } from '../metadata/metadata.ts'
 import type { Digest } from '../oci/digest.ts'
-import { isKind, manifestUnknown, type RegistryError } from '../oci/errors.ts'
+import { isKind, manifestUnknown, RegistryError } from '../oci/errors.ts'
 import type { Descriptor, Manifest, Outcome, Pull, Resolved } from '../oci/registry.ts'
 import { tagTtlMs } from '../rules/rule.ts'
 import { publish } from '../telemetry/events.ts'
@@ -20,6 +20,7 @@ type Question = { repository: string; tag: string; wanted: 'descriptor' | 'manif
 
 const maxRepositoriesSighted = 10_000
 const maxTagsSighted = 1_000
+const maxRefusals = 20_000
 
 /**
  * The tags of one origin's repositories. A tag is served without a question while it is fresh; then upstream is asked
@@ -34,6 +35,8 @@ export class CachedTags {
   readonly #pauses: Pauses
   readonly #checks = new SingleFlight<Located>()
   readonly #sightings = new LRUCache<string, LRUCache<string, Target>>({ max: maxRepositoriesSighted })
+  /** Cached tags for which upstream's last answer was no. */
+  readonly #refusals = new LRUCache<string, true>({ max: maxRefusals })
 
   constructor(cache: Cache, origin: Origin, manifests: CachedManifests, negatives: Negatives) {
     this.#cache = cache
@@ -73,14 +76,16 @@ export class CachedTags {
     const { repository, tag, wanted, pull } = question
     const stored = await this.#stored(repository, tag)
     try {
-      const known = this.#sightings.get(repository)?.get(tag) ?? stored
-      const located = (known && this.#fresh(tag, known)) ?? (await this.#check(question, stored))
+      const sighted = this.#sightings.get(repository)?.get(tag)
+      const known = sighted ?? stored
+      const served = known && (this.#fresh(tag, known) ?? (sighted ? undefined : this.#meanwhile(question, known)))
+      const located = served ?? (await this.#check(question, stored))
       if (wanted === 'descriptor' || located.manifest) return located
       return await this.#withManifest(located, repository, tag, pull)
     } catch (error) {
       if (!stored || !this.#mayServeStale(error)) throw error
       const manifest = await this.#manifests.held(repository, stored.descriptor.digest)
-      const ttlMs = Math.min(-1, freshForMs(stored.checkedAt, this.#ttlMs(tag), this.#cache.clock()))
+      const ttlMs = Math.min(-1, this.#freshForMs(tag, stored))
       return { descriptor: stored.descriptor, manifest, outcome: { cache: 'stale', reason: error.kind, ttlMs } }
     }
   }
@@ -92,10 +97,36 @@ export class CachedTags {
     return descriptor && { descriptor, checkedAt: record.checkedAt }
   }
 
-  #fresh(tag: string, { descriptor, checkedAt }: Target): Located | undefined {
+  #fresh(tag: string, target: Target): Located | undefined {
+    const { descriptor } = target
     if (!this.#origin.registry) return { descriptor, outcome: { cache: 'hit' } }
-    const ttlMs = freshForMs(checkedAt, this.#ttlMs(tag), this.#cache.clock())
+    const ttlMs = this.#freshForMs(tag, target)
     return ttlMs > 0 ? { descriptor, outcome: { cache: 'hit', ttlMs } } : undefined
+  }
+
+  /**
+   * A stored tag that is stale by no more than its rule lets pass, served while upstream is asked. Not where upstream
+   * said no the last time: nobody gets that tag before it says otherwise. Throws why upstream is not asked for now.
+   */
+  #meanwhile(question: Question, stored: Target): Located | undefined {
+    const { repository, tag, pull } = question
+    const { descriptor } = stored
+    const graceMs = this.#origin.rule?.staleWhileRevalidateMs ?? 0
+    const ttlMs = this.#freshForMs(tag, stored)
+    const key = contentKey(repository, tag)
+    if (ttlMs + graceMs <= 0 || this.#refusals.has(key)) return undefined
+    this.#pauses.check(key)
+    this.#refresh({ ...question, pull: { requestId: pull.requestId } }, stored).catch((error: unknown) => {
+      if (!this.#mayServeStale(error)) this.#tell(repository, tag, error, pull.requestId)
+    })
+    return { descriptor, outcome: { cache: 'stale', reason: 'revalidating', ttlMs: Math.min(-1, ttlMs) } }
+  }
+
+  /** Checks a tag, and where it moved fetches what it moved to for whoever asked for more than where it points. */
+  async #refresh(question: Question, stored: Target): Promise<void> {
+    const { repository, tag, wanted, pull } = question
+    const located = await this.#check(question, stored)
+    if (wanted === 'manifest') await this.#withManifest(located, repository, tag, pull)
   }
 
   async #check(question: Question, stored: Target | undefined): Promise<Located> {
@@ -122,8 +153,8 @@ export class CachedTags {
         const manifest = await this.#manifests.fetch({ repository, tag }, { requestId })
         found = { descriptor: manifest.descriptor, manifest }
       } else {
-        const signal = stored && AbortSignal.timeout(this.#cache.revalidateMs)
-        found = await registry.resolve({ repository: this.#origin.nameOf(repository), tag }, { requestId, signal })
+        const check = stored && { check: true, signal: AbortSignal.timeout(this.#cache.revalidateMs) }
+        found = await registry.resolve({ repository: this.#origin.nameOf(repository), tag }, { requestId, ...check })
         if (found.bytes) await this.#manifests.keep(repository, { descriptor: found.descriptor, bytes: found.bytes })
       }
       await this.#see(repository, tag, found.descriptor, checkedAt)
@@ -133,6 +164,7 @@ export class CachedTags {
       this.#negatives.note(key, error)
       this.#pauses.note(key, error)
       if (stored && this.#mayServeStale(error)) this.#tell(repository, tag, error, requestId)
+      else if (stored) this.#refusals.set(key, true)
       throw error
     }
   }
@@ -155,7 +187,9 @@ export class CachedTags {
 
   /** Takes note of where upstream says a tag points. */
   async #see(repository: string, tag: string, descriptor: Descriptor, checkedAt: number): Promise<void> {
-    this.#pauses.end(contentKey(repository, tag))
+    const key = contentKey(repository, tag)
+    this.#pauses.end(key)
+    this.#refusals.delete(key)
     if (await this.#manifests.describe(repository, descriptor.digest)) {
       await this.#move(repository, tag, descriptor.digest, checkedAt)
       return
@@ -189,16 +223,20 @@ export class CachedTags {
     return kept || isKind(error, 'unavailable', 'throttled')
   }
 
+  #freshForMs(tag: string, { checkedAt }: Target): number {
+    return freshForMs(checkedAt, this.#ttlMs(tag), this.#cache.clock())
+  }
+
   #ttlMs(tag: string): number {
     return this.#origin.rule ? tagTtlMs(this.#origin.rule, tag) : 0
   }
 
-  #tell(repository: string, tag: string, error: RegistryError, requestId: string | undefined): void {
+  #tell(repository: string, tag: string, error: unknown, requestId: string | undefined): void {
     const message = 'a tag could not be checked and is served stale'
     const { upstream } = this.#origin
     publish('cistern:fault', {
       where: 'upstream',
-      kind: error.kind,
+      kind: error instanceof RegistryError ? error.kind : 'internal',
       message,
       upstream,
       repository,

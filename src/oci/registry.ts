@@ -12,12 +12,12 @@ export type Referrer = Descriptor & { artifactType?: string; annotations?: Recor
 /** How an answer came about; absent where no cache took part. */
 export type Outcome = {
   /**
-   * `hit`: no upstream was asked. `revalidated`: upstream confirmed what was stored. `stale`: upstream could not
-   * confirm it. `miss`: fetched for this request. `collapsed`: joined another request's fetch.
+   * `hit`: no upstream was asked. `revalidated`: upstream confirmed what was stored. `stale`: upstream did not
+   * confirm it yet, or could not. `miss`: fetched for this request. `collapsed`: joined another request's fetch.
    */
   cache: 'hit' | 'revalidated' | 'stale' | 'miss' | 'collapsed'
-  /** Why a stale answer is stale. */
-  reason?: Kind
+  /** Why a stale answer is stale; `revalidating` where upstream is asked while it is served. */
+  reason?: Kind | 'revalidating'
   /** How long the answer stays fresh, in milliseconds; negative once it is stale. */
   ttlMs?: number
 }

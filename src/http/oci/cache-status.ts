@@ -3,7 +3,8 @@ import type { Outcome } from '../../oci/registry.ts'
 
 /**
  * How a cache took part in an answer, in the words of https://www.rfc-editor.org/rfc/rfc9211, and the warning that a
- * stale answer carries (https://www.rfc-editor.org/rfc/rfc7234#section-5.5). Nothing where no cache did.
+ * stale answer carries (https://www.rfc-editor.org/rfc/rfc7234#section-5.5) where that is amiss and not what the rule
+ * wants. Nothing where no cache did.
  */
 export function cacheHeaders(outcome: Outcome | undefined): OutgoingHttpHeaders {
   if (!outcome) return {}
@@ -17,7 +18,7 @@ export function cacheHeaders(outcome: Outcome | undefined): OutgoingHttpHeaders 
     case 'stale':
       return {
         'Cache-Status': `cistern; hit${ttl}; detail=${reason}`,
-        Warning: `299 cistern "stale: upstream ${reason}"`,
+        ...(reason !== 'revalidating' && { Warning: `299 cistern "stale: upstream ${reason}"` }),
       }
     case 'miss':
       return { 'Cache-Status': `cistern; fwd=uri-miss${ttl}; stored` }
