@@ -32,11 +32,12 @@ export async function writeConfig(directory: string, dataDir: string, upstream: 
 /** A Cistern in the process of the test, over a file system of its choice, in front of one upstream. */
 export class Appliance implements AsyncDisposable {
   readonly upstream: FaultyUpstream
+  /** Of the appliance and the test; goes with it. */
+  readonly directory: string
   readonly dataDir: string
   readonly faults: Events['cistern:fault'][] = []
   readonly #resources: AsyncDisposableStack
   readonly #options: ApplianceOptions
-  readonly #directory: string
   #instance: Instance
 
   private constructor(
@@ -49,7 +50,7 @@ export class Appliance implements AsyncDisposable {
     this.#resources = resources
     this.upstream = upstream
     this.#instance = instance
-    this.#directory = directory
+    this.directory = directory
     this.#options = options
     this.dataDir = dataDirOf(directory, options)
     resources.defer(subscribe('cistern:fault', (fault) => this.faults.push(fault)))
@@ -104,7 +105,7 @@ export class Appliance implements AsyncDisposable {
   async restart(between: () => Promise<void> = async () => {}, again: Partial<ApplianceOptions> = {}): Promise<void> {
     await this.#instance.close()
     await between()
-    this.#instance = await open(this.#directory, this.upstream, { ...this.#options, ...again })
+    this.#instance = await open(this.directory, this.upstream, { ...this.#options, ...again })
   }
 
   /** Waits until the store has it: that is a moment after the client has it. */

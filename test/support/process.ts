@@ -41,6 +41,11 @@ export class Service implements AsyncDisposable {
     return this.#child.pid
   }
 
+  /** Resolves to the exit status, or the name of the signal that ended it, whenever that is. */
+  get ended(): Promise<number | NodeJS.Signals> {
+    return this.#exit
+  }
+
   /** All it has printed, on both outputs. */
   get lines(): readonly string[] {
     return this.#lines
