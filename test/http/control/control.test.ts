@@ -1,0 +1,88 @@
+import { existsSync, mkdtempSync } from 'node:fs'
+import { readdir, stat, writeFile } from 'node:fs/promises'
+import { request } from 'node:http'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { text } from 'node:stream/consumers'
+import { expect, it } from 'vitest'
+import { type ControlOptions, controlApp } from '../../../src/http/control/app.ts'
+import { listenOnSocket } from '../../../src/http/control/socket.ts'
+import { corrupt } from '../../../src/oci/errors.ts'
+
+const path = () => join(mkdtempSync(join(tmpdir(), 'cistern-control-')), 'cistern.sock')
+
+const report = async () => ({ checked: 1 })
+
+function ask(socketPath: string, target: string, method = 'POST', signal?: AbortSignal) {
+  const asked = Promise.withResolvers<{ status: number | undefined; body: string }>()
+  request({ socketPath, path: target, method, agent: false, ...(signal && { signal }) }, (response) => {
+    text(response).then((body) => asked.resolve({ status: response.statusCode, body }), asked.reject)
+  })
+    .on('error', asked.reject)
+    .end()
+  return asked.promise
+}
+
+it('has the store scrubbed, and answers with the report', async () => {
+  const asked: number[] = []
+  const scrub: ControlOptions['scrub'] = async ({ bytesPerSecond }) => {
+    asked.push(bytesPerSecond)
+    return report()
+  }
+  const at = path()
+  await using _ = await listenOnSocket(controlApp({ scrub }), at)
+  expect(await ask(at, '/scrub?bytesPerSecond=1048576')).toEqual({ status: 200, body: '{"checked":1}' })
+  expect((await ask(at, '/scrub')).status).toBe(200)
+  expect(asked).toEqual([1_048_576, 0])
+})
+
+it('takes nothing else', async () => {
+  const at = path()
+  await using _ = await listenOnSocket(controlApp({ scrub: report }), at)
+  expect((await ask(at, '/scrub', 'GET')).status).toBe(404)
+  expect((await ask(at, '/metrics')).status).toBe(404)
+  for (const value of ['-1', '1e3', 'x', '9'.repeat(16)]) {
+    expect((await ask(at, `/scrub?bytesPerSecond=${value}`)).status).toBe(400)
+  }
+})
+
+it('tells what failed', async () => {
+  const at = path()
+  const scrub = async () => Promise.reject(corrupt('the disk is broken'))
+  await using _ = await listenOnSocket(controlApp({ scrub }), at)
+  const { status, body } = await ask(at, '/scrub')
+  expect([status, body]).toEqual([502, expect.stringContaining('the disk is broken')])
+})
+
+it('ends the work of a command that is gone', async () => {
+  const begun = Promise.withResolvers<AbortSignal>()
+  const scrub: ControlOptions['scrub'] = ({ signal }) => {
+    begun.resolve(signal)
+    return new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason)))
+  }
+  const at = path()
+  await using _ = await listenOnSocket(controlApp({ scrub }), at)
+  const leaving = new AbortController()
+  const asked = expect(ask(at, '/scrub', 'POST', leaving.signal)).rejects.toThrow()
+  const signal = await begun.promise
+  const aborted = new Promise((resolve) => signal.addEventListener('abort', resolve))
+  leaving.abort()
+  await Promise.all([asked, aborted])
+})
+
+it("is its owner's alone under any umask, takes the place of what a dead process left, and goes", async () => {
+  const at = path()
+  await writeFile(at, '', { mode: 0o666 })
+  const umask = process.umask(0)
+  const socket = await listenOnSocket(controlApp({ scrub: report }), at).finally(() => process.umask(umask))
+  const stats = await stat(at)
+  expect([stats.isSocket(), stats.mode & 0o777]).toEqual([true, 0o600])
+  expect(await readdir(join(at, '..'))).toEqual(['cistern.sock'])
+  await socket[Symbol.asyncDispose]()
+  expect(existsSync(at)).toBe(false)
+})
+
+it('refuses a path that a system would cut off', async () => {
+  const at = join(tmpdir(), 'x'.repeat(100))
+  await expect(listenOnSocket(controlApp({ scrub: report }), at)).rejects.toThrow('is too long for a socket')
+})
