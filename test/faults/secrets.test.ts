@@ -4,10 +4,10 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { type FaultyUpstream, image, randomBlob, startUpstream } from '../support/faulty-upstream.ts'
 import { root } from '../support/paths.ts'
 import { run } from '../support/process.ts'
-import { Certificates } from './certificates.ts'
 import { type Got, take } from './client.ts'
 import { Gatekeeper } from './gatekeeper.ts'
 import { Ground, ruleTo } from './ground.ts'
+import { Scratch } from './scratch.ts'
 import { SecretsService } from './secrets-service.ts'
 
 const MiB = 1024 * 1024
@@ -26,16 +26,16 @@ let env: NodeJS.ProcessEnv
 let printed = ''
 
 beforeAll(async () => {
-  const files = resources.use(await Certificates.start())
+  const scratch = resources.use(await Scratch.start())
   const aws = resources.use(await SecretsService.start({ username: user, accessToken: canary('aws') }))
   cdn = resources.use(await startUpstream())
   for (const name of ['inline', 'file', 'docker', 'aws', 'signing', 'proxied'])
     upstreams[name] = resources.use(await startUpstream())
   const url = (name: string) => upstreams[name]?.url ?? ''
   const proxy = resources.use(await Gatekeeper.start(user, canary('proxy'), new URL(url('proxied')).port))
-  await writeFile(files.path('password'), `${canary('file')}\n`)
+  const passwordFile = await scratch.write('password', `${canary('file')}\n`)
   const auths = { [upstreams.docker?.host ?? '']: { auth: base64(`${user}:${canary('docker')}`) } }
-  await writeFile(files.path('config.json'), JSON.stringify({ auths }))
+  const dockerConfig = await scratch.write('config.json', JSON.stringify({ auths }))
   env = {
     ...aws.env,
     HTTP_PROXY: `http://${user}:${canary('proxy')}@127.0.0.1:${proxy.port}`,
@@ -50,8 +50,8 @@ beforeAll(async () => {
           credential: { username: user, password: canary('inline') },
         }),
         ruleTo('signing.test', url('signing'), { redirectHosts: [cdn.url] }),
-        ruleTo('file.test', url('file'), { credential: { username: user, passwordFile: files.path('password') } }),
-        ruleTo('docker.test', url('docker'), { credential: { dockerConfig: files.path('config.json') } }),
+        ruleTo('file.test', url('file'), { credential: { username: user, passwordFile } }),
+        ruleTo('docker.test', url('docker'), { credential: { dockerConfig } }),
         ruleTo('aws.test', url('aws'), { credential: { secretArn: aws.arn } }),
         ruleTo('proxied.test', 'http://upstream.test'),
       ],

@@ -1,10 +1,10 @@
-import { writeFile } from 'node:fs/promises'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { selfSigned } from '../support/faulty-certificate.ts'
 import { type FaultyUpstream, image, randomBlob, startUpstream, type TokenPolicy } from '../support/faulty-upstream.ts'
 import { Canary } from './canary.ts'
-import { type Certificate, Certificates } from './certificates.ts'
 import { digestOfBytes, take, told } from './client.ts'
 import { Ground, ruleTo } from './ground.ts'
+import { Scratch } from './scratch.ts'
 
 const MiB = 1024 * 1024
 const repository = 'team/app'
@@ -16,20 +16,19 @@ const basic = (text: string) => `Basic ${Buffer.from(text).toString('base64')}`
 const resources = new AsyncDisposableStack()
 let ground: Ground
 let canary: Canary
-let certificate: Certificate
 let secured: FaultyUpstream
 let rotating: FaultyUpstream
 let shared: FaultyUpstream
-let certificates: Certificates
+let scratch: Scratch
 
 beforeAll(async () => {
   canary = resources.use(await Canary.start())
-  certificates = resources.use(await Certificates.start())
-  certificate = await certificates.make('upstream', 'IP:127.0.0.1')
-  secured = resources.use(await startUpstream({ tls: certificate }))
+  scratch = resources.use(await Scratch.start())
+  const tls = selfSigned()
+  secured = resources.use(await startUpstream({ tls }))
   rotating = resources.use(await startUpstream())
   shared = resources.use(await startUpstream())
-  await writeFile(certificates.path('password'), 'first\n')
+  const [ca, passwordFile] = [await scratch.write('ca.pem', tls.cert), await scratch.write('password', 'first\n')]
   const account = (username: string) => ({ username, password: `password of ${username}` })
   ground = resources.use(
     await Ground.start({
@@ -41,12 +40,12 @@ beforeAll(async () => {
       },
       rules: [
         ruleTo('secured.test', secured.url, {
-          ca: certificate.file,
+          ca,
           credential: { username: 'user', password: 'secret' },
           realmHosts: [`http://127.0.0.1:${canary.port}`],
         }),
         ruleTo('rotating.test', rotating.url, {
-          credential: { username: 'user', passwordFile: certificates.path('password') },
+          credential: { username: 'user', passwordFile },
         }),
         ruleTo('alice.test', shared.url, { credential: account('alice') }),
         ruleTo('bob.test', shared.url, { credential: account('bob') }),
@@ -205,10 +204,10 @@ describe.concurrent('tokens', () => {
     rotating.requireBasic('user', 'second')
     const client = ground.at('rotating.test')
     expect(told(await client.manifest(repository, 'v1'))).toEqual(denied)
-    await writeFile(certificates.path('password'), 'second\n')
+    await scratch.write('password', 'second\n')
     expect(told(await client.manifest(repository, 'v1'))).toEqual(ok)
     rotating.requireBasic('user', 'third')
-    await writeFile(certificates.path('password'), 'third\n')
+    await scratch.write('password', 'third\n')
     expect(told(await client.manifest(repository, 'v1'))).toEqual(ok)
   })
 

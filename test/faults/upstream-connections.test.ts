@@ -1,11 +1,13 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import type { RuleConfig } from '../support/cistern.ts'
 import { eventually } from '../support/eventually.ts'
+import { selfSigned } from '../support/faulty-certificate.ts'
 import { type FaultyUpstream, image, randomBlob, startUpstream } from '../support/faulty-upstream.ts'
 import { BlackHole } from './black-hole.ts'
-import { Certificates } from './certificates.ts'
 import { told } from './client.ts'
 import { Ground, ruleTo, shortPatience } from './ground.ts'
 import { Names } from './names.ts'
+import { Scratch } from './scratch.ts'
 
 const unavailable = { status: 502, code: 'UNAVAILABLE' }
 const late = { status: 504, code: 'UNAVAILABLE' }
@@ -26,26 +28,27 @@ beforeAll(async () => {
   names.add('named.test', '127.0.0.1')
   names.add('dual.test', '::1', '127.0.0.1')
   hole = resources.use(await BlackHole.start())
-  const certificates = resources.use(await Certificates.start())
-  const tls = {
-    expired: await certificates.make('expired', 'IP:127.0.0.1', true),
-    elsewhere: await certificates.make('elsewhere', 'DNS:elsewhere.test'),
-    unknown: await certificates.make('unknown', 'IP:127.0.0.1'),
-    good: await certificates.make('good', 'IP:127.0.0.1'),
+  const scratch = resources.use(await Scratch.start())
+  const certificates = {
+    expired: selfSigned({ expired: true }),
+    elsewhere: selfSigned({ ip: [127, 0, 0, 2] }),
+    unknown: selfSigned(),
+    good: selfSigned(),
   }
-  for (const [name, { key, cert }] of Object.entries(tls)) {
-    secured[name] = resources.use(await startUpstream({ tls: { key, cert } }))
-    secured[name]?.requireBasic('user', 'password')
+  const credential = { username: 'user', password: 'password' }
+  const securedRules: RuleConfig[] = []
+  for (const [name, tls] of Object.entries(certificates)) {
+    const upstream = resources.use(await startUpstream({ tls }))
+    upstream.requireBasic('user', 'password')
+    secured[name] = upstream
+    const ca = await scratch.write(`${name}.pem`, tls.cert)
+    securedRules.push(ruleTo(`${name}.test`, upstream.url, { credential, ...(name !== 'unknown' && { ca }) }))
   }
   ;[named, missing, dual] = [
     resources.use(await startUpstream()),
     resources.use(await startUpstream()),
     resources.use(await startUpstream()),
   ]
-  const credential = { username: 'user', password: 'password' }
-  const securedRules = Object.entries(tls).map(([name, { file }]) =>
-    ruleTo(`${name}.test`, secured[name]?.url ?? '', { credential, ...(name !== 'unknown' && { ca: file }) }),
-  )
   ground = resources.use(
     await Ground.start({
       sites: 6,

@@ -1,10 +1,11 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { selfSigned } from '../support/faulty-certificate.ts'
 import { type FaultyUpstream, image, randomBlob, type Seen, startUpstream } from '../support/faulty-upstream.ts'
 import { Canary } from './canary.ts'
-import { Certificates } from './certificates.ts'
 import { digestOfBytes, told } from './client.ts'
 import { Ground, ruleTo } from './ground.ts'
 import { Names } from './names.ts'
+import { Scratch } from './scratch.ts'
 
 const repository = 'team/app'
 const unavailable = { status: 502, code: 'UNAVAILABLE' }
@@ -20,8 +21,9 @@ let cdn: FaultyUpstream
 
 beforeAll(async () => {
   canary = resources.use(await Canary.start())
-  const { key, cert, file } = await resources.use(await Certificates.start()).make('upstream', 'IP:127.0.0.1')
-  secured = resources.use(await startUpstream({ tls: { key, cert } }))
+  const tls = selfSigned()
+  const file = await resources.use(await Scratch.start()).write('upstream.pem', tls.cert)
+  secured = resources.use(await startUpstream({ tls }))
   inward = resources.use(await startUpstream())
   guarded = resources.use(await startUpstream())
   cdn = resources.use(await startUpstream())
