@@ -1,3 +1,5 @@
+import { setTimeout as delay, setImmediate as nextTurn } from 'node:timers/promises'
+import { Pace } from '../async/pace.ts'
 import type { BlobInfo, BlobStore, OpenBlob } from '../blobs/blob-store.ts'
 import type { Metadata } from '../metadata/metadata.ts'
 import { algorithmOf, type Digest, Digester, isDigest } from '../oci/digest.ts'
@@ -7,7 +9,6 @@ import { assertAllowed, type Rule, upstreamNameOf } from '../rules/rule.ts'
 import { publish } from '../telemetry/events.ts'
 import type { Fills } from './fills.ts'
 import type { ManifestMemory } from './manifest-memory.ts'
-import { Pace } from './pace.ts'
 
 export type ScrubberOptions = {
   blobs: BlobStore
@@ -61,7 +62,9 @@ export class Scrubber implements AsyncDisposable {
   /** Runs may overlap. Rejects with the reason of the signal, and with what the file system throws at the listing. */
   run({ bytesPerSecond = 0, signal }: ScrubOptions = {}): Promise<ScrubReport> {
     const signals = [this.#ending.signal, ...(signal ? [signal] : [])]
-    const run = this.#run(new Pace(bytesPerSecond), AbortSignal.any(signals)).finally(() => this.#runs.delete(run))
+    const perSecond = bytesPerSecond > 0 ? bytesPerSecond : Number.POSITIVE_INFINITY
+    const pace = new Pace({ perSecond, burst: 1, now: () => performance.now() })
+    const run = this.#run(pace, AbortSignal.any(signals)).finally(() => this.#runs.delete(run))
     this.#runs.add(run)
     return run
   }
@@ -195,11 +198,18 @@ async function rehash(blob: OpenBlob, digest: Digest, pace: Pace, signal: AbortS
     for (let done = 0; done < chunk.length; done += slice) {
       const part = chunk.subarray(done, done + slice)
       digester.update(part)
-      await pace.spend(part.length, signal)
+      pace.take(part.length)
+      await paid(pace, signal)
     }
   }
   await blob.body().sendTo({ write }, signal)
   return digester.finish()
+}
+
+/** In any event lets others have their turn. */
+async function paid({ waitMs }: Pace, signal: AbortSignal): Promise<void> {
+  if (waitMs >= 1) await delay(waitMs, undefined, { signal })
+  else await nextTurn(undefined, { signal })
 }
 
 function tell(digest: Digest, message: string, error: unknown, kind = kindOf(error)): void {
