@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { denied, manifestUnknown, throttled, unavailable } from '../../src/oci/errors.ts'
-import type { Reference, Registry } from '../../src/oci/registry.ts'
+import type { Reference } from '../../src/oci/reference.ts'
+import type { Registry } from '../../src/oci/registry.ts'
 import { eventually } from '../support/eventually.ts'
 import { given } from './given.ts'
 import { ScriptedRegistry } from './scripted-registry.ts'
