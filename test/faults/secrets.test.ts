@@ -15,7 +15,8 @@ const repository = 'team/app'
 const user = 'operator'
 const canary = (slot: string) => `canary-${slot}-7f3a`
 const base64 = (text: string) => Buffer.from(text).toString('base64')
-const slots = ['inline', 'file', 'docker', 'aws', 'client', 'proxy', 'rotated']
+const rules = ['inline', 'file', 'docker', 'aws', 'accounts', 'mirror']
+const slots = [...rules, 'client', 'proxy', 'rotated']
 
 const resources = new AsyncDisposableStack()
 const upstreams: Record<string, FaultyUpstream> = {}
@@ -29,8 +30,7 @@ beforeAll(async () => {
   const scratch = resources.use(await Scratch.start())
   const aws = resources.use(await SecretsService.start({ username: user, accessToken: canary('aws') }))
   cdn = resources.use(await startUpstream())
-  for (const name of ['inline', 'file', 'docker', 'aws', 'signing', 'proxied'])
-    upstreams[name] = resources.use(await startUpstream())
+  for (const name of [...rules, 'signing', 'proxied']) upstreams[name] = resources.use(await startUpstream())
   const url = (name: string) => upstreams[name]?.url ?? ''
   const proxy = resources.use(await Gatekeeper.start(user, canary('proxy'), new URL(url('proxied')).port))
   const passwordFile = await scratch.write('password', `${canary('file')}\n`)
@@ -53,6 +53,12 @@ beforeAll(async () => {
         ruleTo('file.test', url('file'), { credential: { username: user, passwordFile } }),
         ruleTo('docker.test', url('docker'), { credential: { dockerConfig } }),
         ruleTo('aws.test', url('aws'), { credential: { secretArn: aws.arn } }),
+        ruleTo('accounts.test', url('accounts'), {
+          credentials: [{ username: user, password: canary('accounts') }],
+        }),
+        ruleTo('mirror.test', url('mirror'), {
+          upstreams: [{ upstream: url('mirror'), credential: { username: user, password: canary('mirror') } }],
+        }),
         ruleTo('proxied.test', 'http://upstream.test'),
       ],
     }),
@@ -87,48 +93,45 @@ async function pull(prefix: string, ...rest: string[]): Promise<number[]> {
 }
 
 describe('secrets', () => {
-  it.each(['inline', 'file', 'docker', 'aws'])(
-    'of the slot %s open the upstream, and are told to nobody',
-    async (slot) => {
-      const upstream = upstreams[slot]
-      if (!upstream) throw new Error('no such slot')
-      const { digest, config, layers } = upstream.addImage(repository, 'v1', image({ seed: slot }))
-      const blobs = [config, ...layers].map((blob) => `blobs/${blob.digest}`)
-      upstream.requireToken({ users: { [user]: canary(slot) } })
-      expect(await pull(`${slot}.test`, 'manifests/v1', `manifests/${digest}`, ...blobs)).toEqual([
-        200, 200, 200, 200, 200,
-      ])
-      expect(upstream.tokens.length).toBeGreaterThan(0)
-      expectSilence()
+  it.each(rules)('of the slot %s open the upstream, and are told to nobody', async (slot) => {
+    const upstream = upstreams[slot]
+    if (!upstream) throw new Error('no such slot')
+    const { digest, config, layers } = upstream.addImage(repository, 'v1', image({ seed: slot }))
+    const blobs = [config, ...layers].map((blob) => `blobs/${blob.digest}`)
+    upstream.requireToken({ users: { [user]: canary(slot) } })
+    expect(await pull(`${slot}.test`, 'manifests/v1', `manifests/${digest}`, ...blobs)).toEqual([
+      200, 200, 200, 200, 200,
+    ])
+    expect(upstream.tokens.length).toBeGreaterThan(0)
+    expectSilence()
 
-      // What an upstream says when it fails may hold all that it was sent.
-      const echo = JSON.stringify(upstream.requests().map(({ headers }) => headers))
-      const challenge = `Bearer realm="http://${user}:${canary(slot)}@127.0.0.1:1/?secret=${canary(slot)}",service="${canary(slot)}"`
-      const faults = [
-        { status: 500, body: echo },
-        { status: 403, body: echo },
-        { status: 401, body: echo, headers: { 'www-authenticate': challenge } },
-        { body: echo, headers: { 'content-type': `text/${canary(slot)}`, 'docker-content-digest': canary(slot) } },
-        { redirect: `http://${user}:${canary(slot)}@127.0.0.1:1/?X-Amz-Signature=${canary(slot)}` },
-        { redirect: `http://169.254.169.254/?X-Amz-Signature=${canary(slot)}` },
-        { raw: `HTTP/1.1 200 OK\r\nX-${canary(slot)}\r\nContent-Length: ${canary(slot)}\r\n\r\n${canary(slot)}` },
-        { reset: true, times: 3 },
-      ]
-      for (const [number, fault] of faults.entries()) {
-        upstream.fault('*', fault)
-        const missing = randomBlob(10, `${slot} ${number}`).digest
-        const statuses = await pull(`${slot}.test`, 'manifests/v2', `blobs/${missing}`, 'tags/list')
-        for (const status of statuses) expect([200, 403, 404, 502, 504]).toContain(status)
-        upstream.heal()
-      }
-      upstream.requireToken({ users: { [user]: canary('rotated') } })
-      upstream.revokeTokens()
-      expect(await pull(`${slot}.test`, 'manifests/v3')).toEqual([expect.any(Number)])
-      await upstream.goDown()
-      await pull(`${slot}.test`, 'manifests/v4', `blobs/${randomBlob(11, slot).digest}`)
-      expectSilence()
-    },
-  )
+    // What an upstream says when it fails may hold all that it was sent.
+    const echo = JSON.stringify(upstream.requests().map(({ headers }) => headers))
+    const challenge = `Bearer realm="http://${user}:${canary(slot)}@127.0.0.1:1/?secret=${canary(slot)}",service="${canary(slot)}"`
+    const faults = [
+      { status: 500, body: echo },
+      { status: 403, body: echo },
+      { status: 401, body: echo, headers: { 'www-authenticate': challenge } },
+      { body: echo, headers: { 'content-type': `text/${canary(slot)}`, 'docker-content-digest': canary(slot) } },
+      { redirect: `http://${user}:${canary(slot)}@127.0.0.1:1/?X-Amz-Signature=${canary(slot)}` },
+      { redirect: `http://169.254.169.254/?X-Amz-Signature=${canary(slot)}` },
+      { raw: `HTTP/1.1 200 OK\r\nX-${canary(slot)}\r\nContent-Length: ${canary(slot)}\r\n\r\n${canary(slot)}` },
+      { reset: true, times: 3 },
+    ]
+    for (const [number, fault] of faults.entries()) {
+      upstream.fault('*', fault)
+      const missing = randomBlob(10, `${slot} ${number}`).digest
+      const statuses = await pull(`${slot}.test`, 'manifests/v2', `blobs/${missing}`, 'tags/list')
+      for (const status of statuses) expect([200, 403, 404, 502, 504]).toContain(status)
+      upstream.heal()
+    }
+    upstream.requireToken({ users: { [user]: canary('rotated') } })
+    upstream.revokeTokens()
+    expect(await pull(`${slot}.test`, 'manifests/v3')).toEqual([expect.any(Number)])
+    await upstream.goDown()
+    await pull(`${slot}.test`, 'manifests/v4', `blobs/${randomBlob(11, slot).digest}`)
+    expectSilence()
+  })
 
   it('in signed URLs whose transfers break are told to nobody', async () => {
     const { signing } = upstreams
