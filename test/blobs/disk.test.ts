@@ -8,6 +8,7 @@ import { type Digest, digestOf, hexOf } from '../../src/oci/digest.ts'
 import { isKind } from '../../src/oci/errors.ts'
 import { blobStoreContract } from '../contracts/blob-store.ts'
 import { collect } from '../support/collect.ts'
+import { Failures, watched } from '../support/fault-file-system.ts'
 
 const made: string[] = []
 async function directory(): Promise<string> {
@@ -107,6 +108,44 @@ describe('the disk store', () => {
       expect(await store.stat(digest)).toBeUndefined()
       await rm(pathOf(dataDir, digest), { recursive: true })
     }
+  })
+
+  it('G94: after a sync that failed (EIO) gives nothing of what was written to anybody', async () => {
+    const failures = new Failures()
+    const dataDir = await directory()
+    const store = await DiskStore.open(dataDir, failures.fileSystem)
+    const bytes = Buffer.from('not on disk')
+    await using writer = await store.create('sha256')
+    await writer.write(bytes)
+    using _failing = failures.fail('EIO', ({ kind }) => kind === 'sync', 1)
+    await expect(writer.commit({ digest: digestOf(bytes) })).rejects.toThrow('EIO')
+    await expect(writer.read(new Uint8Array(3), 0)).rejects.toSatisfy((error) => isKind(error, 'corrupt'))
+    expect(await store.stat(digestOf(bytes))).toBeUndefined()
+  })
+
+  it('keeps what was put aside within bounds, the latest longest', async () => {
+    const dataDir = await directory()
+    const store = await DiskStore.open(dataDir)
+    for (let n = 0; n < 40; n++)
+      expect(await store.quarantine(await put(store, Buffer.from(`bad ${n % 20}`)))).toBe(true)
+    const kept = await readdir(join(dataDir, 'v1', 'quarantine'))
+    expect(kept).toHaveLength(32)
+    expect(kept).toContain(`sha256-${hexOf(digestOf(Buffer.from('bad 19')))}-2`)
+    expect(kept).not.toContain(`sha256-${hexOf(digestOf(Buffer.from('bad 0')))}-1`)
+  })
+
+  it('does not read twice what was begun', async () => {
+    const reads: number[] = []
+    const dataDir = await directory()
+    const fileSystem = watched({ before: ({ kind, position }) => kind === 'read' && reads.push(position ?? -1) })
+    const store = await DiskStore.open(dataDir, fileSystem)
+    const digest = await put(store, Buffer.alloc(100_000, 'x'))
+    const blob = await store.open(digest)
+    const body = blob?.body()
+    await body?.begin()
+    await body?.begin()
+    if (body) expect(digestOf(await collect(body))).toBe(digest)
+    expect(new Set(reads).size).toBe(reads.length)
   })
 
   it('closes every file it opened', async () => {

@@ -138,6 +138,36 @@ describe('a store within bounds', () => {
     expect(blobs.usage).toEqual({ stored: 11, objects: 2, expected: 0, degraded: false })
   })
 
+  it('counts what is put aside no more, also while it still counts what was there before', async () => {
+    const inner = new MemoryStore()
+    const digests: Digest[] = []
+    for (const text of ['a', 'bb', 'ccc']) {
+      await using writer = await inner.create('sha256')
+      await writer.write(Buffer.from(text))
+      digests.push((await writer.commit({ digest: writer.digest() })).digest)
+    }
+    const [first, second, third] = digests as [Digest, Digest, Digest]
+    const listing = Promise.withResolvers<void>()
+    const list = inner.list.bind(inner)
+    inner.list = async function* () {
+      let given = 0
+      for await (const info of list()) {
+        yield info
+        if (++given === 2) await listing.promise
+      }
+    }
+    const blobs = new BoundedStore(inner, { maxSize: 1000, lacking: async () => 0 }, async () => {})
+    await eventually(async () => expect(blobs.usage.objects).toBe(2))
+    expect(await blobs.quarantine(first)).toBe(true)
+    expect(await blobs.quarantine(third)).toBe(true)
+    listing.resolve()
+    await blobs.measured
+    expect(blobs.usage).toMatchObject({ stored: 2, objects: 1 })
+    expect(await blobs.quarantine(second)).toBe(true)
+    expect(await blobs.quarantine(second)).toBe(false)
+    expect(blobs.usage).toMatchObject({ stored: 0, objects: 0 })
+  })
+
   it('leaves free on the volume what is to stay free', async () => {
     let lacking = 0
     const blobs = new BoundedStore(new MemoryStore(), { maxSize: 1000, lacking: async () => lacking }, async () => {})
