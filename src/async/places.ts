@@ -11,6 +11,11 @@ export class Places {
     this.#maxWaiting = maxWaiting
   }
 
+  /** Whether the next one would have to wait. */
+  get full(): boolean {
+    return this.#free === 0
+  }
+
   /** How many wait. */
   get waiting(): number {
     return this.#queue.length
@@ -22,7 +27,7 @@ export class Places {
    */
   async take(signal?: AbortSignal): Promise<(() => void) | undefined> {
     signal?.throwIfAborted()
-    if (this.#free === 0) {
+    if (this.full) {
       if (this.#queue.length >= this.#maxWaiting) return undefined
       const turn = Promise.withResolvers<void>()
       this.#queue.push(turn.resolve)

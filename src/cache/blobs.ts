@@ -171,7 +171,7 @@ export class CachedBlobs {
     return { descriptor, body, outcome: { cache }, ...(range && { range }) }
   }
 
-  /** A short range far ahead of the writer, straight from upstream; `undefined` where enough of them are under way. */
+  /** A short range far ahead of the writer, straight from upstream; `undefined` where that is no quicker than the fill. */
   async #readAhead(fill: Fill, repository: string, digest: Digest, pull: BlobPull): Promise<BlobRead | undefined> {
     const count = this.#directReads.get(fill) ?? 0
     const registry = this.#origin.registry
@@ -179,10 +179,11 @@ export class CachedBlobs {
     this.#directReads.set(fill, count + 1)
     const done = () => this.#directReads.set(fill, (this.#directReads.get(fill) ?? 1) - 1)
     try {
-      const read = await registry.blob(this.#origin.nameOf(repository), digest, pull)
+      const read = await registry.blob(this.#origin.nameOf(repository), digest, { ...pull, check: true })
       return { ...read, outcome: { cache: 'miss' }, body: onDispose(read.body, done) }
     } catch (error) {
       done()
+      if (isKind(error, 'throttled')) return undefined
       throw error
     }
   }

@@ -57,14 +57,12 @@ export class Accounts {
   }
 
   /**
-   * Those to ask with, the one with most left first. Throws `throttled` where upstream wants to be asked with none for
-   * now, and for a check where all have come down to the reserve.
+   * Those to ask with, the one with most left first. Throws `throttled` for a check where all have come down to the
+   * reserve.
    */
   inOrder(check: boolean): Account[] {
-    const ready = this.#all.filter(({ cooldown }) => cooldown.leftMs === 0)
-    if (ready.length === 0) throw this.#throttled()
     const spared = check && this.#reserve > 0
-    const able = spared ? ready.filter((account) => remainingOf(account) > this.#reserve) : ready
+    const able = spared ? this.#all.filter((account) => remainingOf(account) > this.#reserve) : this.#all
     if (able.length === 0) throw throttled(`what ${this.#host} still allows is kept for what is not cached`)
     return able.toSorted((a, b) => Number(a.refused) - Number(b.refused) || compare(remainingOf(b), remainingOf(a)))
   }

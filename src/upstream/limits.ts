@@ -2,6 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { Pace } from '../async/pace.ts'
 import { Places } from '../async/places.ts'
 import { type RegistryError, throttled } from '../oci/errors.ts'
+import type { Pull } from '../oci/registry.ts'
 import type { UpstreamLimits } from '../rules/rule.ts'
 import { publish } from '../telemetry/events.ts'
 
@@ -42,9 +43,13 @@ export class Limits {
     if (waitMs > 0) await this.#waiting(delay(waitMs, undefined, signal && { signal }), signal)
   }
 
-  /** Waits for a place among the transfers, and resolves to what gives it back. Rejects with the signal's reason. */
-  async transfer(signal: AbortSignal | undefined): Promise<() => void> {
+  /**
+   * Waits for a place among the transfers, and resolves to what gives it back. A check does not wait. Rejects with the
+   * signal's reason.
+   */
+  async transfer({ signal, check }: Pull = {}): Promise<() => void> {
     if (!this.#transfers) return () => {}
+    if (check && this.#transfers.full) throw this.#tooMuch(this.#patienceMs)
     const patience = AbortSignal.timeout(this.#patienceMs)
     const either = signal ? AbortSignal.any([signal, patience]) : patience
     const leave = await this.#waiting(this.#transfers.take(either), signal).catch((error: unknown) => {

@@ -56,7 +56,7 @@ export class Upstream implements Registry, AsyncDisposable {
   async blob(repository: string, digest: Digest, pull?: Pull & { range?: RangeSpec }): Promise<BlobRead> {
     const client = this.#client
     const requestId = pull?.requestId
-    const done = await client.limits.transfer(pull?.signal)
+    const done = await client.limits.transfer(pull)
     const first = await openBlob(client, repository, digest, pull?.range, pull).catch((error: unknown) => {
       done()
       throw error

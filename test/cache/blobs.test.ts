@@ -398,13 +398,17 @@ describe('a range', () => {
     await half.reached
     const start = 69 * 1024 * 1024
     const ahead = { range: { start, end: start + 99 } }
+    upstream.failures.set('blob', throttled('enough'))
+    const refused = await registry.blob(repository, digest, ahead)
+    upstream.failures.clear()
     const held = await Promise.all([registry.blob(repository, digest, ahead), registry.blob(repository, digest, ahead)])
     const third = await registry.blob(repository, digest, ahead)
     for (const { body } of held) expect((await collect(body)).equals(huge.subarray(start, start + 100))).toBe(true)
-    expect(upstream.calls.map((call) => call.start)).toEqual([0, start, start])
+    expect(upstream.calls.map((call) => call.start)).toEqual([0, start, start, start])
     half.go()
+    expect((await collect(refused.body)).equals(huge.subarray(start, start + 100))).toBe(true)
     expect((await collect(third.body)).equals(huge.subarray(start, start + 100))).toBe(true)
     expect((await whole).bytes.equals(huge)).toBe(true)
-    expect(upstream.calls).toHaveLength(3)
+    expect(upstream.calls).toHaveLength(4)
   })
 })

@@ -63,6 +63,7 @@ it('tells how upstreams fare', async () => {
   publish('cistern:upstream', { upstream: 'quay.io', kind: 'token', method: 'GET', status: 200, durationMs: 5 })
   publish('cistern:ratelimit', { upstream: 'quay.io', limit: 100, remaining: 76, source: '192.0.2.1' })
   publish('cistern:breaker', { upstream: 'quay.io', state: 'open' })
+  for (const change of [1, 1, -1] as const) publish('cistern:waiting', { upstream: 'quay.io', change })
   expect(await samples('cistern_upstream_request_duration_seconds_count')).toEqual([
     'cistern_upstream_request_duration_seconds_count{upstream_host="quay.io",kind="token",code="200"} 1',
   ])
@@ -72,6 +73,7 @@ it('tells how upstreams fare', async () => {
   expect(await samples('cistern_upstream_ratelimit_remaining')).toEqual([
     'cistern_upstream_ratelimit_remaining{upstream_host="quay.io"} 76',
   ])
+  expect(await samples('cistern_upstream_waiting')).toEqual(['cistern_upstream_waiting{upstream_host="quay.io"} 1'])
   expect(await samples('cistern_breaker_state')).toEqual(['cistern_breaker_state{upstream_host="quay.io"} 2'])
 })
 

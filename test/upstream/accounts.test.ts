@@ -50,8 +50,8 @@ describe('several accounts', () => {
     let now = 0
     await using remote = await startRegistry()
     await using upstream = upstreamTo(remote.url, { credentials: [one(), two()], now: () => now })
-    remote.fault('manifest', { times: 1, status: 429, headers: { 'retry-after': '60' } })
-    remote.fault('manifest', { after: 1, times: 1, status: 429, headers: { 'retry-after': '90' } })
+    remote.fault('manifest', { times: 1, status: 429, headers: { 'retry-after': '90' } })
+    remote.fault('manifest', { after: 1, times: 1, status: 429, headers: { 'retry-after': '60' } })
     await expect(upstream.manifest(tag)).rejects.toMatchObject({ kind: 'throttled', retryAfterMs: 60_000 })
     expect(trail(remote)).toEqual([0, 1])
     remote.forget()
@@ -60,7 +60,7 @@ describe('several accounts', () => {
     expect(remote.requests()).toEqual([])
     now = 60_000
     await upstream.manifest(tag)
-    expect(trail(remote)).toEqual([0])
+    expect(trail(remote)).toEqual([1])
   })
 
   it('B27: a token server that allows one no more means that one', async () => {
@@ -123,6 +123,21 @@ describe('several accounts', () => {
     expect(remote.requests().map(({ kind, status }) => [kind, status])).toEqual([['manifest', 200]])
   })
 
+  it('C52: one that works again takes its turn again', async () => {
+    await using remote = await startRegistry()
+    await using upstream = upstreamTo(remote.url, { credentials: [one(), two()] })
+    const left = (count: number) => ({ headers: { 'ratelimit-remaining': `${count};w=21600` } })
+    remote.fault('manifest', { times: 1, status: 403 })
+    remote.fault('manifest', { after: 1, times: 1, ...left(50) })
+    await upstream.manifest(tag)
+    remote.fault('manifest', { times: 2, status: 403 }) // with the token it had, and with a fresh one
+    remote.fault('manifest', { after: 2, times: 1, ...left(10) })
+    await upstream.manifest(tag)
+    await upstream.manifest(tag)
+    const [before, last] = trail(remote).slice(-2)
+    expect(last).toBe(before)
+  })
+
   it('C52: all refused is refused', async () => {
     await using remote = await startRegistry()
     const credentials = [new TestCredentials('one', 'wrong'), new TestCredentials('two', 'wrong')]
@@ -132,7 +147,7 @@ describe('several accounts', () => {
 
   it('one out of quota and one refused is out of quota: that passes', async () => {
     await using remote = await startRegistry()
-    const credentials = [one(), new TestCredentials('two', 'wrong')]
+    const credentials = [new TestCredentials('two', 'wrong'), one()]
     await using upstream = upstreamTo(remote.url, { credentials, now: () => 0 })
     remote.fault('manifest', { status: 429, headers: { 'retry-after': '60' } })
     await expect(upstream.manifest(tag)).rejects.toMatchObject({ kind: 'throttled', retryAfterMs: 60_000 })
