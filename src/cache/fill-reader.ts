@@ -1,4 +1,5 @@
 import { untilAborted } from '../async/single-flight.ts'
+import { corrupt } from '../oci/errors.ts'
 import type { ByteRange } from '../oci/range.ts'
 import type { Body, Sink } from '../oci/registry.ts'
 import type { Fill } from './fill.ts'
@@ -33,15 +34,19 @@ export class FillReader implements Body {
         await untilAborted(this.#fill.progress, signal)
         continue
       }
-      let chunk = this.#fill.inMemory(this.#position, upto)
-      if (!chunk) {
-        buffer ??= Buffer.allocUnsafeSlow(Math.min(catchUpSize, this.#end - this.#position))
-        const target = buffer.subarray(0, upto - this.#position)
-        chunk = target.subarray(0, await this.#fill.onDisk(target, this.#position))
-        this.#fill.assertSound() // it may have failed meanwhile, and its bytes with it
+      const piece = this.#fill.lend(this.#position, upto)
+      if (piece) {
+        await sink.write(piece.bytes)
+        piece.giveBack()
+        this.#position += piece.bytes.length
+        continue
       }
-      await sink.write(chunk)
-      this.#position += chunk.length
+      buffer ??= Buffer.allocUnsafeSlow(Math.min(catchUpSize, this.#end - this.#position))
+      const target = buffer.subarray(0, upto - this.#position)
+      const read = await this.#fill.onDisk(target, this.#position)
+      this.#fill.assertSound() // it may have failed meanwhile, and its bytes with it
+      await sink.write(target.subarray(0, read))
+      this.#position += read
     }
   }
 

@@ -4,7 +4,7 @@ import { corrupt } from '../oci/errors.ts'
 import type { ByteRange } from '../oci/range.ts'
 import type { Body } from '../oci/registry.ts'
 import { FillReader } from './fill-reader.ts'
-import { Spool } from './spool.ts'
+import { type Piece, Spool } from './spool.ts'
 
 /**
  * One transfer of a blob from its upstream into the store, read by any number of clients while it runs. It belongs to
@@ -110,9 +110,9 @@ export class Fill {
   }
 
   /** Called by readers: the bytes from `position` on, up to `end`, that are in memory. */
-  inMemory(position: number, end: number): Uint8Array | undefined {
+  lend(position: number, end: number): Piece | undefined {
     this.#spool.readersMoved()
-    return this.#spool.inMemory(position, end)
+    return this.#spool.lend(position, end)
   }
 
   /** Called by readers: bytes that are on disk. */

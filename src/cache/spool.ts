@@ -1,6 +1,10 @@
 import type { BlobWriter } from '../blobs/blob-store.ts'
 
-type Batch = { readonly start: number; readonly bytes: Uint8Array; length: number }
+/** `lent`: how many readers are sending a piece of it. */
+type Batch = { readonly start: number; readonly bytes: Uint8Array; length: number; lent: number }
+
+/** Bytes in memory that must not change until they are given back. Those that never are belong to the collector. */
+export type Piece = { bytes: Uint8Array; giveBack: () => void }
 
 /** Written to disk at once. */
 export const batchSize = 1024 * 1024
@@ -25,6 +29,8 @@ export class Spool {
   readonly #writer: BlobWriter
   readonly #size: number
   readonly #options: SpoolOptions
+  /** A gigabyte in fresh buffers is a gigabyte that waits for the collector. */
+  readonly #spares: Uint8Array[] = []
   #batches: Batch[] = []
   #writing: Promise<void> | undefined
   #room = Promise.withResolvers<void>()
@@ -77,9 +83,16 @@ export class Spool {
   }
 
   /** The bytes from `position` on, up to `end`, as far as they are together in memory. */
-  inMemory(position: number, end: number): Uint8Array | undefined {
+  lend(position: number, end: number): Piece | undefined {
     const batch = this.#batches.find(({ start, length }) => position >= start && position < start + length)
-    return batch?.bytes.subarray(position - batch.start, Math.min(end - batch.start, batch.length))
+    if (!batch) return undefined
+    batch.lent++
+    return {
+      bytes: batch.bytes.subarray(position - batch.start, Math.min(end - batch.start, batch.length)),
+      giveBack: () => {
+        batch.lent--
+      },
+    }
   }
 
   /** Reads bytes that are not in memory any more. */
@@ -96,7 +109,8 @@ export class Spool {
     const last = this.#batches.at(-1)
     if (last && last.length < last.bytes.length) return last
     const size = Math.min(batchSize, this.#size - this.#received)
-    const batch = { start: this.#received, bytes: Buffer.allocUnsafeSlow(size), length: 0 }
+    const spare = size === batchSize ? this.#spares.pop() : undefined
+    const batch = { start: this.#received, bytes: spare ?? Buffer.allocUnsafeSlow(size), length: 0, lent: 0 }
     this.#batches.push(batch)
     return batch
   }
@@ -138,6 +152,10 @@ export class Spool {
   }
 
   #forgetBefore(position: number): void {
-    this.#batches = this.#batches.filter((batch) => batch.start + batch.length > position || batch.length === 0)
+    const isOver = ({ start, length }: Batch) => length > 0 && start + length <= position
+    for (const { lent, bytes } of this.#batches.filter(isOver)) {
+      if (lent === 0 && bytes.length === batchSize && this.#spares.length < 2) this.#spares.push(bytes)
+    }
+    this.#batches = this.#batches.filter((batch) => !isOver(batch))
   }
 }

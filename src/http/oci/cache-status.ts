@@ -21,7 +21,7 @@ export function cacheHeaders(outcome: Outcome | undefined): OutgoingHttpHeaders 
         ...(reason !== 'revalidating' && { Warning: `299 cistern "stale: upstream ${reason}"` }),
       }
     case 'miss':
-      return { 'Cache-Status': `cistern; fwd=uri-miss${ttl}; stored` }
+      return { 'Cache-Status': `cistern; fwd=uri-miss${ttl}` }
     case 'collapsed':
       return { 'Cache-Status': `cistern; fwd=uri-miss${ttl}; collapsed` }
   }

@@ -164,7 +164,7 @@ describe('every answer', () => {
     face.registry.outcome = { cache: 'revalidated', ttlMs: 1000 }
     expect(await ask()).toEqual(['cistern; fwd=stale; ttl=1; detail=revalidated', null])
     face.registry.outcome = { cache: 'miss' }
-    expect(await ask()).toEqual(['cistern; fwd=uri-miss; stored', null])
+    expect(await ask()).toEqual(['cistern; fwd=uri-miss', null])
     face.registry.outcome = { cache: 'collapsed' }
     expect(await ask()).toEqual(['cistern; fwd=uri-miss; collapsed', null])
     expect(face.requests.map(({ outcome }) => outcome?.cache)).toContain('stale')
