@@ -42,11 +42,14 @@ describe('a tag that may be stale while it is checked', () => {
   })
 
   it('is checked behind a HEAD without fetching what it moved to', async () => {
-    const { upstream, registry, old } = await stale()
+    const { clock, upstream, registry, old } = await stale()
     const next = upstream.addManifest('app', { next: 1 }, 'latest').descriptor.digest
     expect((await registry.resolve(latest)).descriptor.digest).toBe(old)
     await eventually(async () => expect((await registry.resolve(latest)).descriptor.digest).toBe(next))
     expect(upstream.calls.map(({ method }) => method)).toEqual(['resolve'])
+    const third = upstream.addManifest('app', { third: 1 }, 'latest').descriptor.digest
+    clock.now += minute
+    expect((await registry.resolve(latest)).descriptor.digest).toBe(third) // only what is stored is served meanwhile
   })
 
   it('is checked first once it is older than that', async () => {
@@ -63,15 +66,17 @@ describe('a tag that may be stale while it is checked', () => {
   })
 
   it('ends for whoever leaves, not for the check', async () => {
-    const { upstream, registry } = await stale()
+    const { cache, upstream, registry } = await stale()
+    const next = upstream.addManifest('app', { next: 1 }, 'latest').descriptor.digest
     const gate = Promise.withResolvers<void>()
     upstream.gate = gate.promise
     const leaving = new AbortController()
     await registry.manifest(latest, { signal: leaving.signal })
     leaving.abort()
     gate.resolve()
-    await eventually(async () => expect((await pulled(registry)).cache).toBe('hit'))
-    expect(upstream.calls).toHaveLength(1)
+    await eventually(async () => expect(await cache.blobs.stat(next)).toBeDefined())
+    await eventually(async () => expect(await pulled(registry)).toMatchObject({ digest: next, cache: 'hit' }))
+    expect(upstream.calls.map(({ method }) => method)).toEqual(['resolve', 'manifest'])
   })
 
   it('says why it is stale where upstream could not be asked, and asks again after the pause', async () => {
@@ -92,13 +97,15 @@ describe('a tag that may be stale while it is checked', () => {
     ['gone', manifestUnknown('app', 'latest')],
     ['refused', denied('no')],
   ])('is %s for all from when upstream said so until it says otherwise', async (_, failure) => {
-    const { upstream, registry } = await stale()
+    const { clock, upstream, registry } = await stale()
     upstream.failure = failure
     expect((await pulled(registry)).reason).toBe('revalidating')
     await eventually(() => expect(registry.manifest(latest)).rejects.toMatchObject({ kind: failure.kind }))
     await expect(registry.manifest(latest)).rejects.toMatchObject({ kind: failure.kind })
     upstream.failure = undefined
     expect((await pulled(registry)).cache).toBe('revalidated')
+    clock.now += minute
+    expect((await pulled(registry)).reason).toBe('revalidating')
   })
 })
 
