@@ -44,7 +44,7 @@ describe('tokens', () => {
     ['a placeholder', 'repository:user/image:pull'],
     ['more than reading', `repository:${repository}:pull,push`],
     ['nothing', ''],
-  ])('B48: are for reading this repository where the challenge asks for %s', async (_, challengeScope) => {
+  ])('C48: are for reading this repository where the challenge asks for %s', async (_, challengeScope) => {
     await using remote = await startUpstream()
     await using upstream = upstreamTo(remote.url)
     remote.addImage(repository, 'latest', image())

@@ -198,7 +198,7 @@ describe('every answer', () => {
     })
   })
 
-  it('D56: is the same with and without credentials', async () => {
+  it('C56: is the same with and without credentials', async () => {
     await using face = await startFace()
     face.registry.addManifest(repository, 'latest', '{}')
     const response = await face.get(`${path}/manifests/latest`, { authorization: 'Basic Y2FuYXJ5OnNlY3JldA==' })
