@@ -7,8 +7,8 @@ type Entry = { test: string; state: string }
 
 const prefix = /^([A-Z]\d{1,3}(?:, [A-Z]\d{1,3})*): /
 
-/** Traps of the platform have numbers of their own, which this table does not hold. */
-const isTrap = (id: string): boolean => id.startsWith('M')
+/** Invariants and traps of the platform have numbers of their own, which this table does not hold. */
+const isElsewhere = (id: string): boolean => id.startsWith('I') || id.startsWith('M')
 
 /** Which tests hold which row, and what came of them; as a document and as a list of what is wrong with it. */
 export class FaultTable {
@@ -27,7 +27,7 @@ export class FaultTable {
   /** Gates that no test passes, rows of which a test fails, and names of tests that name no row. */
   get gaps(): string[] {
     const known = new Set(Object.values(this.#sections).flatMap(({ rows }) => Object.keys(rows)))
-    const strangers = [...this.#entries.keys()].filter((id) => !known.has(id) && !isTrap(id))
+    const strangers = [...this.#entries.keys()].filter((id) => !known.has(id) && !isElsewhere(id))
     const rows = Object.values(this.#sections).flatMap(({ rows }) => Object.entries(rows))
     return [
       ...rows
