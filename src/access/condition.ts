@@ -110,8 +110,7 @@ function withinNetwork(value: string): Predicate {
 
 /** An IPv4 address is the same one when it comes mapped into IPv6. */
 function canonicalAddress(text: string): { text: string; family: 'ipv4' | 'ipv6' } | undefined {
-  const bare = text.split('%', 1).join('')
-  if (isIP(bare) === 0) return undefined
-  const address = ipaddr.process(bare)
+  if (isIP(text) === 0) return undefined
+  const address = ipaddr.process(text)
   return { text: address.toString(), family: address.kind() }
 }

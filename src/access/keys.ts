@@ -103,8 +103,7 @@ export class KeyRing {
 
   /** Reads all secrets and policies again: all or nothing. Throws `AccessKeyError`, and what the system throws. */
   async reload(configured: readonly ConfiguredKey[]): Promise<void> {
-    const next = await readKeys(configured)
-    const kept = await readKeys(Array.from(this.#kept.values(), asWritten))
+    const [next, kept] = await Promise.all([readKeys(configured), readKeys(Array.from(this.#kept.values(), asWritten))])
     this.#configured = next
     for (const [id, key] of kept) if (this.#kept.has(id)) this.#kept.set(id, key)
   }

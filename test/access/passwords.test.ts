@@ -125,10 +125,17 @@ describe('a verdict', () => {
   })
 
   it('costs the same for an unknown user', async () => {
-    const passwords = open(`alice:${cheap('wonder')}`, `bob:${cheap('builder', 5)}`)
+    const passwords = open(`bob:${cheap('builder', 5)}`, `alice:${cheap('wonder')}`)
     await passwords.verify('carol', 'wonder')
     await passwords.verify('carol', 'wonder')
     expect(compared).toEqual([expect.stringMatching(/^\$2b\$05\$/)])
+  })
+
+  it('lets no unknown user in, whatever the comparison says', async () => {
+    write(`alice:${cheap('wonder')}`)
+    const passwords = new Passwords({ file, bcrypt: { compare: async () => true }, now: () => now })
+    expect(await passwords.verify('carol', 'x')).toBe(false)
+    expect(await passwords.verify('alice', 'x')).toBe(true)
   })
 
   it('is not pushed out by guesses', async () => {

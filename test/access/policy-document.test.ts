@@ -126,6 +126,7 @@ describe('a condition that is not evaluated here refuses the document', () => {
       (value): [unknown, string] => [{ IpAddress: { 'aws:SourceIp': value } }, 'no address and no network'],
     ),
     [{ IpAddress: { 'aws:SourceIp': '::ffff:10.0.0.0/104' } }, 'no address and no network'],
+    [{ IpAddress: { 'aws:SourceIp': '::ffff:10.0.0.0/24' } }, 'no address and no network'],
     [{ NotIpAddress: { 'aws:SourceIp': ['10.0.0.0/8', '::/129'] } }, 'no address and no network'],
   ])('%j', (condition, message) => {
     expect(refused(conditionOf(condition))).toContain(message)

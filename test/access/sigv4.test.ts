@@ -232,7 +232,7 @@ describe('what must be signed', () => {
     await expect(verify(withHeader(botocore, 'content-type', undefined))).rejects.toEqual(
       refusal('InvalidSignatureException', "'content-type' must be a 'SignedHeader' and be present"),
     )
-    await expect(verify(withHeader(botocore, 'host', undefined))).rejects.toEqual(
+    await expect(verify(signedExactly({ 'x-amz-date': '20260314T150926Z' }, ['x-amz-date']))).rejects.toEqual(
       refusal('InvalidSignatureException', "'host'"),
     )
   })
@@ -321,7 +321,7 @@ describe('the Authorization header', () => {
     ['an oversized one', `${complete}, x=${'y'.repeat(4096)}`, 'IncompleteSignatureException', 'too long'],
     [
       'too many headers',
-      complete.replace('=content-type', `=${'x;'.repeat(70)}y`),
+      complete.replace('=content-type', `=${Array.from({ length: 61 }, (_, at) => `x${at}`).join(';')};content-type`),
       'IncompleteSignatureException',
       'SignedHeaders',
     ],
