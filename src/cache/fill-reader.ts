@@ -1,5 +1,4 @@
 import { untilAborted } from '../async/single-flight.ts'
-import { corrupt } from '../oci/errors.ts'
 import type { ByteRange } from '../oci/range.ts'
 import type { Body, Sink } from '../oci/registry.ts'
 import type { Fill } from './fill.ts'

@@ -1,6 +1,6 @@
 import type { BlobWriter } from '../blobs/blob-store.ts'
 
-/** `lent`: how many readers are sending a piece of it. */
+/** `lent`: how many are reading it: clients, and the writer. */
 type Batch = { readonly start: number; readonly bytes: Uint8Array; length: number; lent: number }
 
 /** Bytes in memory that must not change until they are given back. Those that never are belong to the collector. */
@@ -129,6 +129,7 @@ export class Spool {
 
   /** Begins to write a batch; those before it are on disk, or the disk is lost. */
   #write(batch: Batch): void {
+    batch.lent++
     this.#forgetBefore(this.#adrift ? this.#options.slowest() : batch.start)
     this.#writing = this.#writer
       .write(batch.bytes.subarray(0, batch.length))
@@ -138,6 +139,7 @@ export class Spool {
         this.#options.onAdrift(error)
       })
       .finally(() => {
+        batch.lent--
         this.#writing = undefined
       })
   }
