@@ -37,7 +37,7 @@ export class BoundedStore implements BlobStore {
   readonly #measured: Promise<void>
   /** While what was there before is counted: what came meanwhile, and is counted already. */
   #committed: Set<Digest> | undefined = new Set()
-  /** Meanwhile something went of which nobody knows whether it was counted. */
+  /** Meanwhile something went, or was replaced, of which nobody knows whether it was counted. */
   #miscounted = false
 
   /**
@@ -49,7 +49,7 @@ export class BoundedStore implements BlobStore {
     this.#bounds = bounds
     this.#makeRoom = makeRoom
     this.#measured = this.#measure()
-    this.#measured.catch(() => {}) // told to whoever needs the count
+    this.#measured.then(() => this.#reserve(0)).catch(() => {}) // told to whoever needs the count, or room
   }
 
   get usage(): Readonly<Usage> {
@@ -75,12 +75,8 @@ export class BoundedStore implements BlobStore {
       await this.#reserve(size)
       const writer = await this.#inner.create(algorithm, size)
       return new BoundedWriter(writer, {
-        commit: (info, before) => {
-          this.#count(info.size - (before?.size ?? 0), before ? 0 : 1)
-          this.#committed?.add(info.digest)
-          this.#usage.degraded = false
-        },
-        failed: (error) => this.#refused(error, size),
+        commit: (info, before) => this.#stored(info, before),
+        failed: (error) => this.#refused(error, size - writer.written),
         stat: (digest) => this.#inner.stat(digest),
         end: () => {
           this.#usage.expected -= size
@@ -135,15 +131,27 @@ export class BoundedStore implements BlobStore {
       return
     }
     await this.#measured
-    await this.#makeRoom(excess)
+    if (excess <= this.#usage.stored) await this.#makeRoom(excess)
     if ((await this.excess()) > 0) throw new StoreFull(`there is no room for ${size} bytes`)
   }
 
-  /** A disk that says it is full knows better than any count. */
-  #refused(error: unknown, size: number): void {
+  #stored({ digest, size }: BlobInfo, before: BlobInfo | undefined): void {
+    this.#usage.degraded = false
+    if (!this.#committed || this.#committed.has(digest)) {
+      this.#count(size - (before?.size ?? 0), before ? 0 : 1)
+    } else {
+      this.#committed.add(digest)
+      this.#count(size, 1)
+      this.#miscounted ||= before !== undefined
+    }
+  }
+
+  /** A disk that says it is full knows better than any count. Nothing goes for what would not fit all the same. */
+  #refused(error: unknown, missing: number): void {
     if (isKind(error, 'corrupt')) return
     this.#usage.degraded = true
-    if (isCode(error, 'ENOSPC', 'EDQUOT')) this.#makeRoom(size).catch(() => {}) // told when there is need
+    const helps = isCode(error, 'ENOSPC', 'EDQUOT') && missing <= this.#usage.stored
+    if (helps) this.#makeRoom(missing).catch(() => {}) // told when there is need
   }
 
   async #measure(): Promise<void> {

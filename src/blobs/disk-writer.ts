@@ -46,6 +46,7 @@ export class DiskWriter implements BlobWriter {
     if (this.#lost) throw corrupt('what was written is lost', this.#lost)
     const length = Math.min(target.length, this.#written - position)
     const { bytesRead } = await this.#file.read(target, 0, length, position)
+    if (bytesRead === 0 && length > 0) throw corrupt('what was written is gone')
     return bytesRead
   }
 

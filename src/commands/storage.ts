@@ -9,7 +9,7 @@ import type { Config } from '../config.ts'
 import type { Metadata } from '../metadata/metadata.ts'
 import type { RuleBook } from '../rules/rule-book.ts'
 
-/** Where eviction stops, as a part of `cache.maxSize`. */
+/** Where eviction stops, as a part of `cache.maxSize`, or of what a smaller volume lets the store have. */
 const lowMark = 0.9
 
 /** How often images are looked for that are past `cache.maxAge`. */
@@ -27,7 +27,7 @@ export async function openStorage(
   const clock = Date.now
   const disk = await DiskStore.open(dataDir, fileSystem)
   const makeRoom = async (excess: number) => {
-    await evictor.run({ excess: excess + cache.maxSize * (1 - lowMark) })
+    await evictor.run({ excess: excess + Math.min(cache.maxSize, blobs.usage.stored) * (1 - lowMark) })
   }
   const bounds = { maxSize: cache.maxSize, lacking: () => lackingOn(dataDir, cache.minFree) }
   const blobs = new BoundedStore(disk, bounds, makeRoom)

@@ -123,6 +123,16 @@ describe('the disk store', () => {
     expect(await store.stat(digestOf(bytes))).toBeUndefined()
   })
 
+  it('G97: a file truncated while it is made gives no bytes that were not written', async () => {
+    const dataDir = await directory()
+    const store = await DiskStore.open(dataDir)
+    await using writer = await store.create('sha256')
+    await writer.write(Buffer.from('written'))
+    const [name = ''] = await readdir(join(dataDir, 'v1', 'ingest'))
+    await truncate(join(dataDir, 'v1', 'ingest', name), 0)
+    await expect(writer.read(new Uint8Array(3), 0)).rejects.toSatisfy((error) => isKind(error, 'corrupt'))
+  })
+
   it('keeps what was put aside within bounds, the latest longest', async () => {
     const dataDir = await directory()
     const store = await DiskStore.open(dataDir)

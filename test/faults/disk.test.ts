@@ -131,6 +131,7 @@ describe('a disk that gives no reads', () => {
     const { appliance, blob } = await given(failures, size, seed)
     await appliance.blob(blob.digest)
     await appliance.keeps(blob.digest)
+    await appliance.settles()
     return { failures, appliance, blob }
   }
 
@@ -281,13 +282,11 @@ withVolumes('a volume of 64 MiB', () => {
 
     expect(answers.map(({ status, digest }) => [status, digest])).toEqual(Array(2).fill([200, large.digest]))
     await appliance.settles()
-    expect(await appliance.stored()).not.toContain(large.digest)
+    expect(await appliance.stored()).toEqual([small.digest])
     expect(await appliance.metric('cistern_cache_degraded')).toBe(1)
-    const held = await appliance.stored()
-    if (!held.includes(small.digest)) await appliance.blob(small.digest).then(() => appliance.keeps(small.digest))
-    const asked = blobRequests(appliance.upstream)
+    appliance.upstream.forget()
     expect(await appliance.told(`blobs/${small.digest}`)).toEqual({ status: 200, digest: small.digest })
-    expect(blobRequests(appliance.upstream)).toBe(asked)
+    expect(blobRequests(appliance.upstream)).toBe(0)
   })
 
   it('G91: full of what nobody may evict, serves its hits and passes misses on', async () => {
