@@ -104,7 +104,7 @@ export class CachedBlobs {
     link: Link | undefined,
     pull: BlobPull,
   ): Promise<BlobRead | undefined> {
-    const own = flight.openedBy === repository
+    const own = flight.openedBy === repository && flight.upstream === this.#origin.upstream
     if (!own && !link) await this.#prove(this.#registry(repository, digest), repository, digest, pull)
     try {
       const fill = await untilAborted(flight.fill, pull.signal)
@@ -136,9 +136,9 @@ export class CachedBlobs {
       openedBy: repository,
       upstream: this.#origin.upstream,
       requestId,
-      open: (start) => {
+      open: (start, signal) => {
         const range = start > 0 ? { range: { start } } : {}
-        return registry.blob(this.#origin.nameOf(repository), digest, { requestId, ...range })
+        return registry.blob(this.#origin.nameOf(repository), digest, { requestId, signal, ...range })
       },
       committed: async (size) => {
         await this.#links.vouch(repository, digest, { size })

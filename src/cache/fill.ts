@@ -54,6 +54,11 @@ export class Fill {
     return this.#spool.received
   }
 
+  /** The disk failed: what is hashed is more than what is written. */
+  get adrift(): boolean {
+    return this.#spool.adrift
+  }
+
   /**
    * Takes the rest of the blob from `body`, verifies it and publishes it. Rejects where that fails. `committed` runs
    * while requests still join the fill, so that none falls between fill and store.
@@ -85,11 +90,13 @@ export class Fill {
 
   /**
    * A reader with a pace of its own; it keeps the bytes readable until it is disposed. `undefined` once the fill is
-   * over and its file closed: the blob is in the store. Throws where the fill failed.
+   * over and its file closed, for then the blob is in the store, and once it is adrift and has let go of the first of
+   * these bytes. Throws where the fill failed.
    */
   read(range: ByteRange): Body | undefined {
     this.assertSound()
     if (this.#ended && this.#readers.size === 0) return undefined
+    if (this.adrift && !this.#isInMemory(range.start)) return undefined
     const reader = new FillReader(this, range)
     this.#readers.add(reader)
     return reader
@@ -133,6 +140,12 @@ export class Fill {
   /** Resolves when `released` may have changed. */
   get progress(): Promise<void> {
     return this.#progress.promise
+  }
+
+  #isInMemory(position: number): boolean {
+    const piece = this.#spool.lend(position, position + 1)
+    piece?.giveBack()
+    return piece !== undefined
   }
 
   #accept(chunk: Uint8Array): Promise<void> | void {

@@ -1,7 +1,7 @@
 import { LRUCache } from 'lru-cache'
 import type { BlobStore, BlobWriter } from '../blobs/blob-store.ts'
 import { algorithmOf, type Digest } from '../oci/digest.ts'
-import { isKind, type Kind, RegistryError } from '../oci/errors.ts'
+import { isKind, type Kind, RegistryError, unavailable } from '../oci/errors.ts'
 import type { BlobRead } from '../oci/registry.ts'
 import { publish } from '../telemetry/events.ts'
 import { Fill } from './fill.ts'
@@ -14,8 +14,8 @@ export type FillSource = {
   /** The upstream's origin. */
   upstream: string
   requestId?: string | undefined
-  /** Asks upstream for the blob from byte `start` on. */
-  open(start: number): Promise<BlobRead>
+  /** Asks upstream for the blob from byte `start` on. The signal ends the wait for its answer. */
+  open(start: number, signal: AbortSignal): Promise<BlobRead>
   /** The blob is in the store, `size` bytes long. */
   committed(size: number): Promise<void>
 }
@@ -24,7 +24,7 @@ export type FillSource = {
  * A fill that is running or about to: `fill` rejects where upstream would not open it, `ended` resolves once its blob is
  * in the store, or will not be.
  */
-export type Flight = { openedBy: string; fill: Promise<Fill>; ended: Promise<void> }
+export type Flight = { openedBy: string; upstream: string; fill: Promise<Fill>; ended: Promise<void> }
 
 type Opened = { read: BlobRead; writer: BlobWriter }
 
@@ -38,7 +38,7 @@ export class Fills {
   readonly #flights = new Map<Digest, Flight>()
   readonly #ends = new Set<Promise<void>>()
   readonly #running = new Set<Fill>()
-  #closed = false
+  readonly #closing = new AbortController()
   readonly #partials = new LRUCache<Digest, BlobWriter>({
     max: maxPartials,
     ttl: partialTtlMs,
@@ -73,7 +73,8 @@ export class Fills {
       .then(([running, parts]) => this.#run(flight, running, parts, source))
       .catch(() => {}) // whoever asked was told
       .finally(() => this.#ends.delete(ended))
-    const flight: Flight = { openedBy: source.openedBy, fill, ended }
+    const { openedBy, upstream } = source
+    const flight: Flight = { openedBy, upstream, fill, ended }
     this.#flights.set(digest, flight)
     this.#ends.add(ended)
     return flight
@@ -81,20 +82,25 @@ export class Fills {
 
   /** Ends all fills and forgets what they left. */
   async close(): Promise<void> {
-    this.#closed = true
-    for (const fill of this.#running) fill.abort(new RegistryError('unavailable', 'UNAVAILABLE', 'shutting down'))
+    const reason = unavailable('shutting down')
+    this.#closing.abort(reason)
+    for (const fill of this.#running) fill.abort(reason)
     await Promise.all(this.#ends)
+    const partials = [...this.#partials.values()]
     this.#partials.clear()
+    await Promise.all(partials.map(discard))
   }
 
   async #open(digest: Digest, source: FillSource): Promise<Opened> {
     const partial = this.#partials.get(digest)
     this.#partials.delete(digest)
     try {
-      const read = await source.open(partial?.written ?? 0)
+      const { signal } = this.#closing
+      signal.throwIfAborted()
+      const read = await source.open(partial?.written ?? 0, signal)
       return { read, writer: partial ?? (await this.#writer(digest, read.descriptor.size)) }
     } catch (error) {
-      if (partial) this.#keep(digest, partial, error)
+      if (partial && !this.#keep(digest, partial, error)) await discard(partial)
       throw error
     }
   }
@@ -113,6 +119,7 @@ export class Fills {
     const event = { digest, upstream: source.upstream, requestId: source.requestId }
     publish('cistern:fill', { phase: 'started', bytes: fill.received, ...event })
     this.#running.add(fill)
+    if (this.#closing.signal.aborted) fill.abort(this.#closing.signal.reason)
     let kept = false
     try {
       await fill.run(read.body, () => source.committed(fill.size))
@@ -122,7 +129,7 @@ export class Fills {
       const kind: Kind = error instanceof RegistryError ? error.kind : 'internal'
       const where = kind === 'internal' ? 'blobs' : 'upstream'
       publish('cistern:fault', { where, kind, message: 'a fill failed', reference: digest, error, ...event })
-      kept = this.#keep(digest, writer, error)
+      kept = !fill.adrift && this.#keep(digest, writer, error)
     } finally {
       this.#running.delete(fill)
       this.#forget(digest, flight)
@@ -138,7 +145,7 @@ export class Fills {
 
   /** Keeps the bytes of a transfer that upstream broke off; whatever else ended it makes them worthless. */
   #keep(digest: Digest, writer: BlobWriter, error: unknown): boolean {
-    const keep = writer.written > 0 && !this.#closed && isKind(error, 'unavailable', 'throttled')
+    const keep = writer.written > 0 && !this.#closing.signal.aborted && isKind(error, 'unavailable', 'throttled')
     if (keep) this.#partials.set(digest, writer)
     return keep
   }
