@@ -65,6 +65,19 @@ describe('a disk that takes no writes', () => {
     },
   )
 
+  it('G90: in the middle of a large blob (ENOSPC), does not keep a client from it', async () => {
+    const failures = new Failures()
+    const { appliance, blob } = await given(failures, 40_000_000, 'large')
+    await using _ = appliance
+    using _failing = failures.fail(
+      'ENOSPC',
+      ofKind('write', ({ position }) => (position ?? 0) > 3_000_000),
+    )
+    expect(await appliance.told(`blobs/${blob.digest}`)).toEqual({ status: 200, digest: blob.digest })
+    await appliance.settles()
+    expect(await appliance.stored()).toEqual([])
+  })
+
   it.each([
     ['create', 'ENOSPC'],
     ['write', 'EIO'],
