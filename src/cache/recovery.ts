@@ -6,6 +6,7 @@ import type { Digest } from '../oci/digest.ts'
 import { isKind } from '../oci/errors.ts'
 import { manifestMediaType, maxManifestSize, needsOf } from '../oci/manifest.ts'
 import type { Pull } from '../oci/registry.ts'
+import { isAnonymous } from '../rules/rule.ts'
 import type { Links } from './links.ts'
 import type { Cache, Origin } from './origin.ts'
 import type { Stored } from './stored.ts'
@@ -27,7 +28,7 @@ export class Recovery {
 
   constructor(cache: Cache, origin: Origin, stored: Stored, links: Links) {
     this.#since = () => cache.metadata.since
-    this.#open = origin.rule !== undefined && origin.rule.credential === undefined
+    this.#open = origin.rule !== undefined && isAnonymous(origin.rule)
     this.#stored = stored
     this.#links = links
   }

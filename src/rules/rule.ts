@@ -99,6 +99,10 @@ export const upstreamRepository = (rule: Rule, rest: string): string =>
 export const upstreamNameOf = (rule: Rule, local: string): string =>
   within(rule.upstreamRepositoryPrefix, rule.prefix === 'ROOT' ? local : local.slice(rule.prefix.length + 1))
 
+/** Whether none of a rule's upstreams is shown a credential, so that what they give is anybody's. */
+export const isAnonymous = ({ credential, credentials = [], mirrors = [] }: Rule): boolean =>
+  [credential, ...credentials, ...mirrors.map((mirror) => mirror.credential)].every((source) => source === undefined)
+
 /** Throws `unknown` for a repository that the rule's patterns keep out: nobody is told that it exists. */
 export function assertAllowed(rule: Rule, upstreamName: string): void {
   const { allow, deny } = rule.repositories
