@@ -44,13 +44,13 @@ export class CachedBlobs {
     const link = await this.#link(repository, digest, pull)
     if (link && (await this.#cache.blobs.stat(digest))?.size === link.size) return described(digest, link, 'hit')
     const registry = this.#registry(repository, digest)
-    this.#negatives.check(contentKey(repository, digest))
+    this.#negatives.check(blobKey(repository, digest))
     pull.admit?.()
     try {
       const { size } = await registry.stat(this.#origin.nameOf(repository), digest, pull)
       return described(digest, { size }, 'miss')
     } catch (error) {
-      this.#negatives.note(contentKey(repository, digest), error)
+      this.#negatives.note(blobKey(repository, digest), error)
       throw error
     }
   }
@@ -66,7 +66,7 @@ export class CachedBlobs {
       if (joined) return joined
     }
     const registry = this.#registry(repository, digest)
-    this.#negatives.check(contentKey(repository, digest))
+    this.#negatives.check(blobKey(repository, digest))
     if (!link && (await this.#cache.blobs.stat(digest))) {
       const proof = await this.#prove(registry, repository, digest, pull)
       await this.#recovery.examine(digest)
@@ -125,7 +125,7 @@ export class CachedBlobs {
       const read = await this.#follow(fill, repository, pull, 'miss')
       return read ?? (await this.open(repository, digest, pull))
     } catch (error) {
-      this.#negatives.note(contentKey(repository, digest), error)
+      this.#negatives.note(blobKey(repository, digest), error)
       throw error
     }
   }
@@ -190,7 +190,7 @@ export class CachedBlobs {
 
   /** Has upstream confirm, by one HEAD however many ask, that the repository holds the blob. */
   async #prove(registry: Registry, repository: string, digest: Digest, pull: Pull): Promise<Link> {
-    const key = contentKey(repository, digest)
+    const key = blobKey(repository, digest)
     this.#negatives.check(key)
     if (!this.#proofs.has(key)) pull.admit?.()
     const { result } = this.#proofs.do(
@@ -213,6 +213,9 @@ export class CachedBlobs {
     return this.#origin.registry
   }
 }
+
+/** Not that of a manifest of the same digest: what upstream says of one says nothing about the other. */
+const blobKey = (repository: string, digest: Digest): string => contentKey(repository, `blobs/${digest}`)
 
 const octetStream = 'application/octet-stream'
 

@@ -7,6 +7,7 @@ import type { Registry, Sink } from '../../src/oci/registry.ts'
 import { collect } from '../support/collect.ts'
 import { eventually } from '../support/eventually.ts'
 import { given } from './given.ts'
+import { ScriptedRegistry } from './scripted-registry.ts'
 
 const large = randomBytes(5 * 1024 * 1024 + 17)
 const small = randomBytes(1000)
@@ -246,6 +247,30 @@ describe('a blob', () => {
       expect(result).toMatchObject({ status: 'rejected', reason: { kind: 'throttled', retryAfterMs: 5000 } })
     }
     expect(upstream.calls).toHaveLength(1)
+  })
+
+  it('is asked for where upstream has no manifest of that digest', async () => {
+    const { upstream, registry } = given()
+    const digest = upstream.addBlob('app', small)
+    await expect(registry.manifest({ repository, digest })).rejects.toSatisfy(kind('unknown'))
+    await expect(registry.resolve({ repository, digest })).rejects.toSatisfy(kind('unknown'))
+    expect((await read(registry, digest)).bytes.equals(small)).toBe(true)
+  })
+
+  it('under way for a rule that led elsewhere before is shared only after a proof', async () => {
+    const { upstream, registry, open } = given()
+    const digest = upstream.addBlob('app', large)
+    const half = halfway(1024)
+    upstream.sending = half.sending
+    const first = read(registry, digest)
+    await half.reached
+    const now = new ScriptedRegistry()
+    await expect(open(now, { upstream: 'https://other.test' }).blob(repository, digest)).rejects.toSatisfy(
+      kind('unknown'),
+    )
+    expect(now.calls.map(({ method }) => method)).toEqual(['stat'])
+    half.go()
+    expect((await first).bytes.equals(large)).toBe(true)
   })
 
   it('B30: unknown upstream is asked for again only after the negative TTL of its rule', async () => {
