@@ -75,10 +75,9 @@ export class CachedManifests {
     })
   }
 
-  /** Puts a manifest into the store, for its repository to show. Resolves to whether it is there now. */
-  async keep(repository: string, { descriptor, bytes }: Manifest): Promise<boolean> {
+  /** Puts a manifest into the store, for its repository to show. A store that cannot take it keeps nobody from it. */
+  async keep(repository: string, { descriptor, bytes }: Manifest): Promise<void> {
     const { digest, mediaType } = descriptor
-    this.#cache.memory.set(digest, bytes)
     try {
       await using writer = await this.#cache.blobs.create(algorithmOf(digest), bytes.length)
       await writer.write(bytes)
@@ -86,10 +85,10 @@ export class CachedManifests {
     } catch (error) {
       const message = 'a manifest could not be stored'
       publish('cistern:fault', { where: 'blobs', kind: 'internal', message, repository, reference: digest, error })
-      return false
+      return
     }
+    this.#cache.memory.set(digest, bytes)
     await this.#links.vouch(repository, digest, { size: bytes.length, mediaType, needs: needsOf(bytes) })
-    return true
   }
 
   async #fetch(reference: Reference, requestId: string | undefined): Promise<Manifest> {

@@ -65,8 +65,9 @@ export class CachedTags {
     return names
   }
 
-  /** A manifest came into the store: the tags sighted pointing to it move. */
+  /** A manifest was fetched: the tags sighted pointing to it move, if it could be stored. */
   async settle(repository: string, digest: Digest): Promise<void> {
+    if (!(await this.#manifests.describe(repository, digest))) return
     for (const [tag, { descriptor, checkedAt }] of [...(this.#sightings.get(repository) ?? [])]) {
       if (descriptor.digest === digest) await this.#move(repository, tag, digest, checkedAt)
     }
@@ -85,6 +86,7 @@ export class CachedTags {
     } catch (error) {
       if (!stored || !this.#mayServeStale(error)) throw error
       const manifest = await this.#manifests.held(repository, stored.descriptor.digest)
+      if (wanted === 'manifest' && !manifest) throw error
       const ttlMs = Math.min(-1, this.#freshForMs(tag, stored))
       return { descriptor: stored.descriptor, manifest, outcome: { cache: 'stale', reason: error.kind, ttlMs } }
     }
