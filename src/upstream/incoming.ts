@@ -2,7 +2,7 @@ import type { IncomingHttpHeaders } from 'node:http'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { Dispatcher } from 'undici'
 import type { Pace } from '../async/pace.ts'
-import { corrupt, unavailable } from '../oci/errors.ts'
+import { corrupt, throttled, unavailable } from '../oci/errors.ts'
 import { failureOf, reasonOf } from './failure.ts'
 
 const highWater = 256 * 1024
@@ -12,6 +12,8 @@ const dropMs = 500
 
 export type IncomingOptions = {
   host: string
+  /** How long status and headers may take, with the wait for a connection. */
+  headMs: number
   /** A body slower than 1 KiB/s for so long is given up. */
   idleMs: number
   /** Ends the answer until it is detached. */
@@ -46,12 +48,13 @@ export class Incoming implements Dispatcher.DispatchHandler {
   #wake: (() => void) | undefined
   #controller: Dispatcher.DispatchController | undefined
   #watch: NodeJS.Timeout | undefined
+  readonly #patience: NodeJS.Timeout
   /** Runs while upstream waits for the pace. */
   #hold: NodeJS.Timeout | undefined
   /** Whether it ran since the speed was looked at. */
   #held = false
 
-  constructor({ host, idleMs, signal, onEnd, pace }: IncomingOptions) {
+  constructor({ host, headMs, idleMs, signal, onEnd, pace }: IncomingOptions) {
     this.host = host
     this.#idleMs = idleMs
     this.#signal = signal
@@ -59,6 +62,7 @@ export class Incoming implements Dispatcher.DispatchHandler {
     this.#pace = pace
     this.#abort = () => signal && this.destroy(reasonOf(signal, host))
     this.#head.promise.catch(() => {})
+    this.#patience = setTimeout(() => this.#giveUpOnHead(), headMs).unref()
     if (signal?.aborted) this.#abort()
     else signal?.addEventListener('abort', this.#abort, { once: true })
   }
@@ -142,6 +146,7 @@ export class Incoming implements Dispatcher.DispatchHandler {
     if (status < 200) return
     this.status = status
     this.headers = headers
+    clearTimeout(this.#patience)
     this.#watchSpeed()
     this.#head.resolve()
   }
@@ -176,6 +181,7 @@ export class Incoming implements Dispatcher.DispatchHandler {
 
   #settled(): void {
     clearInterval(this.#watch)
+    clearTimeout(this.#patience)
     clearTimeout(this.#hold)
     this.detach()
     this.#onEnd?.(this.received)
@@ -208,6 +214,13 @@ export class Incoming implements Dispatcher.DispatchHandler {
       this.#held = this.#hold !== undefined
       if (slow) this.destroy(unavailable(`${this.host} sends too slowly`, { timedOut: true }))
     }, this.#idleMs).unref()
+  }
+
+  /** Catches what undici's own timers do not: other answers holding all connections, and interim ones without end. */
+  #giveUpOnHead(): void {
+    const waiting = this.#controller === undefined
+    const late = unavailable(`${this.host} did not answer in time`, { timedOut: true })
+    this.destroy(waiting ? throttled(`all connections to ${this.host} are in use`, { retryAfterMs: 1000 }) : late)
   }
 
   #tooLong(limit: number) {

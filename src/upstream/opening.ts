@@ -38,9 +38,8 @@ export async function openBlob(
   const { incoming, foreign } = await client.ask(question)
   try {
     if (incoming.status === 416) throw rangeInvalid(await sizeOfAll(client, repository, digest, incoming, pull))
-    await assertFound(incoming, foreign, blobUnknown(repository, digest))
-    const whole = incoming.status === 200
-    const part = whole ? undefined : partOf(incoming)
+    const part = incoming.status === 206 ? partOf(incoming) : undefined
+    if (!part) await assertFound(incoming, foreign, blobUnknown(repository, digest))
     const size = part?.size ?? (await sizeOfAll(client, repository, digest, incoming, pull))
     const range = spec ? resolveRange(spec, size) : { start: 0, end: size - 1 }
     if (part && part.start !== range.start) throw corrupt(`${incoming.host} sent another range than the one asked for`)
@@ -71,8 +70,9 @@ async function sizeByRange(client: Client, repository: string, digest: Digest, p
     // An empty blob has no first byte.
     const size = incoming.status === 416 ? totalIn(incoming) : undefined
     if (size !== undefined) return descriptorOf(digest, size)
-    await assertFound(incoming, foreign, blobUnknown(repository, digest))
-    const found = incoming.status === 206 ? partOf(incoming).size : incoming.length
+    const part = incoming.status === 206 ? partOf(incoming) : undefined
+    if (!part) await assertFound(incoming, foreign, blobUnknown(repository, digest))
+    const found = part?.size ?? incoming.length
     if (found === undefined) throw corrupt(`${incoming.host} does not tell the size of blob ${digest}`)
     return descriptorOf(digest, found)
   } finally {
@@ -90,7 +90,7 @@ function partOf(incoming: Incoming): { start: number; size: number } {
   const match = /^bytes (\d{1,15})-(\d{1,15})\/(\d{1,15})$/.exec(incoming.header('content-range') ?? '')
   const [start = -1, end = -1, size = -1] = match?.slice(1).map(Number) ?? []
   const sound = match !== null && start <= end && end < size && (incoming.length ?? end - start + 1) === end - start + 1
-  if (incoming.status !== 206 || !sound) throw corrupt(`${incoming.host} sent a range without saying which`)
+  if (!sound) throw corrupt(`${incoming.host} sent a range without saying which`)
   return { start, size }
 }
 

@@ -59,14 +59,22 @@ export class Transport implements AsyncDisposable {
   /** Resolves once the headers are there; the caller owns the answer. Throws `unavailable` or the signal's reason. */
   async send({ url, method, kind, headers, signal, requestId }: Request): Promise<Incoming> {
     if (!this.#mayBePrivate(url.origin)) assertPublicLiteral(url.hostname)
-    const { headersMs, idleMs } = this.#timeouts
+    const { connectMs, headersMs, idleMs } = this.#timeouts
     const startedAt = performance.now()
     const onEnd = (bytes: number) => {
       const counts = bytes > 0 && (kind === 'manifest' || kind === 'blob')
       if (counts) publish('cistern:pulled', { upstream: this.#upstream, kind, bytes })
     }
     const pace = kind === 'blob' ? this.#bandwidth : undefined
-    const incoming = new Incoming({ host: url.host, idleMs, onEnd, ...(signal && { signal }), ...(pace && { pace }) })
+    const headMs = connectMs + headersMs
+    const incoming = new Incoming({
+      host: url.host,
+      headMs,
+      idleMs,
+      onEnd,
+      ...(signal && { signal }),
+      ...(pace && { pace }),
+    })
     this.#agent.dispatch(
       {
         origin: url.origin,
