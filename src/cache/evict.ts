@@ -37,10 +37,12 @@ export class Evictor {
   async #run(goal: Goal): Promise<EvictionPlan> {
     const startedAt = this.#options.clock()
     const tags = await this.#tagsByManifest()
+    const blobs = await this.#blobs()
+    const links = await this.#links()
     const plan = planEviction(
       {
-        blobs: await this.#blobs(),
-        links: await this.#links(),
+        blobs,
+        links,
         pinned: (repository, manifest) => {
           const rule = this.#options.ruleOf(repository)
           return rule !== undefined && pins(rule, repository, tags.get(linkKey(repository, manifest)) ?? [])
@@ -54,6 +56,7 @@ export class Evictor {
     )
     // Facts first: nothing may be announced whose bytes are about to go.
     for (const image of plan.images) await this.#forget(image, tags)
+    await this.#unlink(plan, links)
     for (const digest of plan.blobs) {
       if ((this.#options.uses.latest(digest) ?? 0) >= startedAt) continue // somebody came for it meanwhile
       this.#options.memory.delete(digest)
@@ -76,8 +79,23 @@ export class Evictor {
       for (const digest of link.needs ?? []) kept.add(digest)
     }
     for (const digest of closure) if (!kept.has(digest)) await metadata.links.delete(linkKey(repository, digest))
-    for await (const _ of metadata.links.entries({ prefix: linkKey(repository, '' as Digest), limit: 1 })) return
-    await metadata.repositories.delete(repository)
+  }
+
+  /** Removes what else points to blobs that go: they may be held without the image that they belong to. */
+  async #unlink({ images, blobs }: EvictionPlan, links: readonly LinkEntry[]): Promise<void> {
+    const { metadata } = this.#options
+    const gone = new Set(blobs)
+    const loose = links.filter(({ digest }) => gone.has(digest))
+    for (const { repository, digest } of loose) await metadata.links.delete(linkKey(repository, digest))
+    for (const repository of new Set([...images, ...loose].map(({ repository }) => repository))) {
+      if (!(await this.#holdsAnything(repository))) await metadata.repositories.delete(repository)
+    }
+  }
+
+  async #holdsAnything(repository: string): Promise<boolean> {
+    const range = { prefix: linkKey(repository, '' as Digest), limit: 1 }
+    for await (const _ of this.#options.metadata.links.entries(range)) return true
+    return false
   }
 
   async #blobs(): Promise<Map<Digest, BlobInfo>> {

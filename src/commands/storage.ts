@@ -8,6 +8,7 @@ import { Uses } from '../cache/uses.ts'
 import type { Config } from '../config.ts'
 import type { Metadata } from '../metadata/metadata.ts'
 import type { RuleBook } from '../rules/rule-book.ts'
+import { publish } from '../telemetry/events.ts'
 
 /** Where eviction stops, as a part of `cache.maxSize`, or of what a smaller volume lets the store have. */
 const lowMark = 0.9
@@ -36,7 +37,10 @@ export async function openStorage(
   const ruleOf = (repository: string) => book.ruleOf(repository)
   const evictor = new Evictor({ blobs, metadata, memory, uses, clock, ruleOf })
   const age = () => {
-    if (cache.maxAge !== undefined) void evictor.run({ excess: 0, unusedSince: clock() - cache.maxAge })
+    if (cache.maxAge === undefined) return
+    evictor.run({ excess: 0, unusedSince: clock() - cache.maxAge }).catch((error: unknown) => {
+      publish('cistern:fault', { where: 'blobs', kind: 'internal', message: 'old images could not be evicted', error })
+    })
   }
   const aging = setInterval(age, agingIntervalMs).unref()
   return { blobs, memory, uses, evictor, [Symbol.dispose]: () => clearInterval(aging) }

@@ -94,6 +94,23 @@ describe('a store within bounds', () => {
     expect(await blobs.stat(other.layer)).toBeUndefined()
   })
 
+  it('forgets what points to a blob that went, also where no image is known to need it', async () => {
+    const { cache, clock, metadata, upstream, registry, evictor } = bounded(10)
+    const { layer } = addImage(upstream, 'one')
+    upstream.addBlob('loose', Buffer.alloc(layerSize, 'one'))
+    const stray = upstream.addBlob('loose', Buffer.alloc(layerSize, 'stray'))
+    await pull(registry, 'one', layer)
+    for (const digest of [layer, stray]) await collect((await registry.blob('hub/loose', digest)).body)
+    await eventually(async () => expect(cache.fills.size).toBe(0))
+    clock.now += 1
+    await evictor.run({ excess: 1e9 })
+    const keys: string[] = []
+    for (const collection of [metadata.links, metadata.tags, metadata.repositories]) {
+      for await (const [key] of collection.entries()) keys.push(key)
+    }
+    expect(keys).toEqual([])
+  })
+
   it('G91: passes on what it has no room for, and stores nothing of it', async () => {
     const { cache, blobs, upstream, registry } = bounded(2, { pin: ['*'] })
     for (const name of ['one', 'two', 'three']) {
