@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises'
 import type { Algorithm, Digest } from '../oci/digest.ts'
 import { isKind } from '../oci/errors.ts'
 import type { BlobInfo, BlobStore, BlobWriter, OpenBlob } from './blob-store.ts'
@@ -24,6 +25,9 @@ export type Usage = {
 export class StoreFull extends Error {
   override readonly name = 'StoreFull'
 }
+
+/** How long a blob waits, in milliseconds, for what was there before to be counted. Where that takes longer, it goes on. */
+const countingPatienceMs = 1000
 
 /** Room is made ahead of need once less than this part of the store is left. */
 const headroom = 0.02
@@ -72,6 +76,8 @@ export class BoundedStore implements BlobStore {
     if (size > this.#bounds.maxSize) throw new StoreFull(`${size} bytes are more than the store may hold at all`)
     this.#usage.expected += size
     try {
+      if (this.#committed)
+        await Promise.race([this.#measured.catch(() => {}), delay(countingPatienceMs, undefined, { ref: false })])
       await this.#reserve(size)
       const writer = await this.#inner.create(algorithm, size)
       return new BoundedWriter(writer, {

@@ -24,8 +24,6 @@ it('G104: opens without looking at any blob, however many there are, and counts 
   expect(operations.length).toBeLessThan(20)
 
   const bounded = new BoundedStore(store, { maxSize: 1e12, lacking: async () => 0 }, async () => {})
-  await (await bounded.create('sha256', 10))[Symbol.asyncDispose]()
-  expect(bounded.usage.objects).toBeLessThan(blobs)
   await bounded.measured
   expect(bounded.usage).toMatchObject({ stored: blobs * size, objects: blobs })
   expect(operations.filter(({ kind }) => kind === 'read')).toEqual([])

@@ -1,0 +1,30 @@
+import { expect, it } from 'vitest'
+import { BoundedStore } from '../../src/blobs/bounded.ts'
+import { MemoryStore } from '../../src/blobs/memory.ts'
+
+async function put(store: MemoryStore | BoundedStore, bytes: Uint8Array): Promise<void> {
+  await using writer = await store.create('sha256', bytes.length)
+  await writer.write(bytes)
+  await writer.commit({ digest: writer.digest() })
+}
+
+it('takes nothing before it counted what was there, and no more than there is room for', async () => {
+  const inner = new MemoryStore()
+  await put(inner, Buffer.alloc(900, 1))
+  const blobs = new BoundedStore(inner, { maxSize: 1000, lacking: async () => 0 }, async () => {})
+  await expect(put(blobs, Buffer.alloc(200, 2))).rejects.toMatchObject({ name: 'StoreFull' })
+  await put(blobs, Buffer.alloc(100, 3))
+  expect(blobs.usage).toMatchObject({ stored: 1000, objects: 2 })
+})
+
+it('evicts nothing for what would not fit all the same', async () => {
+  const inner = new MemoryStore()
+  await put(inner, Buffer.alloc(100, 1))
+  const asked: number[] = []
+  const makeRoom = async (bytes: number) => void asked.push(bytes)
+  const blobs = new BoundedStore(inner, { maxSize: 1e9, lacking: async () => 50 }, makeRoom)
+  await expect(blobs.create('sha256', 60)).rejects.toMatchObject({ name: 'StoreFull' })
+  expect(asked).toEqual([])
+  await expect(blobs.create('sha256', 40)).rejects.toMatchObject({ name: 'StoreFull' })
+  expect(asked).toContain(90)
+})
