@@ -1,6 +1,6 @@
 import { LRUCache } from 'lru-cache'
 import { isKind, type RegistryError } from '../oci/errors.ts'
-import type { Clock } from './origin.ts'
+import type { Clock } from './clock.ts'
 
 /** Milliseconds that a fact stays fresh; negative once it is stale. A check from the future counts for nothing. */
 export function freshForMs(checkedAt: number, ttlMs: number, now: number): number {

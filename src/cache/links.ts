@@ -1,6 +1,6 @@
 import { type Link, linkKey, type Metadata } from '../metadata/metadata.ts'
 import type { Digest } from '../oci/digest.ts'
-import type { Clock } from './origin.ts'
+import type { Clock } from './clock.ts'
 
 /**
  * Which digests a repository is known to hold. Bytes are shared by all repositories; a link is what lets one of them

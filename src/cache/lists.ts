@@ -1,33 +1,40 @@
 import { LRUCache } from 'lru-cache'
 import { SingleFlight } from '../async/single-flight.ts'
-import { linkKey } from '../metadata/metadata.ts'
+import { linkKey, type ReferrersRecord } from '../metadata/metadata.ts'
 import type { Digest } from '../oci/digest.ts'
 import { isKind, manifestUnknown, nameUnknown } from '../oci/errors.ts'
 import type { Page, Pull, ReferrerList, TagPage } from '../oci/registry.ts'
 import { tagTtlMs } from '../rules/rule.ts'
 import { freshForMs } from './freshness.ts'
+import type { Links } from './links.ts'
 import type { Negatives } from './negatives.ts'
 import { type Cache, contentKey, type Origin } from './origin.ts'
+import type { Shared } from './shared.ts'
 import type { CachedTags } from './tags.ts'
 
 /** Lists go stale when anybody pushes anything; however long tags last, lists are asked for again after this. */
 const maxListTtlMs = 60_000
-const maxListsHeld = 200
+/** Of the lists of one rule that are held in memory, about. */
+const maxBytesHeld = 16 * 1024 * 1024
 
 /** The lists of one origin's repositories: upstream's while it answers, ours where it does not. */
 export class CachedLists {
   readonly #cache: Cache
   readonly #origin: Origin
   readonly #tags: CachedTags
+  readonly #links: Links
   readonly #negatives: Negatives
-  readonly #tagLists = new LRUCache<string, { names: string[]; checkedAt: number }>({ max: maxListsHeld })
+  readonly #tagLists = bounded<{ names: string[]; checkedAt: number }>()
+  /** Referrers of what is not held here: anybody can ask for those of any digest. */
+  readonly #passingReferrers = bounded<ReferrersRecord>()
   readonly #tagFlights = new SingleFlight<string[]>()
   readonly #referrerFlights = new SingleFlight<ReferrerList>()
 
-  constructor(cache: Cache, origin: Origin, tags: CachedTags, negatives: Negatives) {
+  constructor(cache: Cache, origin: Origin, tags: CachedTags, { links, negatives }: Shared) {
     this.#cache = cache
     this.#origin = origin
     this.#tags = tags
+    this.#links = links
     this.#negatives = negatives
   }
 
@@ -42,7 +49,7 @@ export class CachedLists {
 
   async referrers(repository: string, subject: Digest, pull: Pull): Promise<ReferrerList> {
     const key = linkKey(repository, subject)
-    const record = await this.#cache.metadata.referrers.get(key)
+    const record = this.#passingReferrers.get(key) ?? (await this.#cache.metadata.referrers.get(key))
     const stored = record?.upstream === this.#origin.upstream || !this.#origin.rule ? record : undefined
     const { registry } = this.#origin
     const ttlMs = stored ? freshForMs(stored.checkedAt, this.#ttlMs(), this.#cache.clock()) : -1
@@ -72,8 +79,18 @@ export class CachedLists {
     const check = impatient && { check: true, signal: AbortSignal.timeout(this.#cache.revalidateMs) }
     const pull = { requestId, ...check }
     const { referrers } = await registry.referrers(this.#origin.nameOf(repository), subject, pull)
-    await this.#cache.metadata.referrers.set(linkKey(repository, subject), { referrers, upstream, checkedAt })
+    await this.#keepReferrers(repository, subject, { referrers, upstream, checkedAt })
     return { referrers, outcome: { cache: 'miss', ttlMs: this.#ttlMs() } }
+  }
+
+  async #keepReferrers(repository: string, subject: Digest, record: ReferrersRecord): Promise<void> {
+    const key = linkKey(repository, subject)
+    if (await this.#links.get(repository, subject)) {
+      this.#passingReferrers.delete(key)
+      await this.#cache.metadata.referrers.set(key, record)
+    } else {
+      this.#passingReferrers.set(key, record)
+    }
   }
 
   async #upstreamTags(
@@ -114,3 +131,6 @@ export class CachedLists {
     return this.#origin.rule ? Math.min(maxListTtlMs, tagTtlMs(this.#origin.rule, '*')) : 0
   }
 }
+
+const bounded = <T extends object>() =>
+  new LRUCache<string, T>({ maxSize: maxBytesHeld, sizeCalculation: (list) => JSON.stringify(list).length })

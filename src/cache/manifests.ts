@@ -8,8 +8,9 @@ import type { Descriptor, Manifest, Pull, Registry, Resolved } from '../oci/regi
 import { publish } from '../telemetry/events.ts'
 import type { Links } from './links.ts'
 import type { Negatives } from './negatives.ts'
-import { type Cache, contentKey, type Origin, type Shared } from './origin.ts'
+import { type Cache, contentKey, type Origin } from './origin.ts'
 import type { Recovery } from './recovery.ts'
+import type { Shared } from './shared.ts'
 import type { Stored } from './stored.ts'
 
 /** The manifests of one origin's repositories, by digest: from memory, from the store, or from upstream. */

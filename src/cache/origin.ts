@@ -3,16 +3,10 @@ import type { Metadata } from '../metadata/metadata.ts'
 import type { Digest } from '../oci/digest.ts'
 import type { Registry } from '../oci/registry.ts'
 import { type Rule, upstreamNameOf } from '../rules/rule.ts'
+import type { Clock } from './clock.ts'
 import type { Fills } from './fills.ts'
-import type { Links } from './links.ts'
 import type { ManifestMemory } from './manifest-memory.ts'
-import type { Negatives } from './negatives.ts'
-import type { Recovery } from './recovery.ts'
-import type { Stored } from './stored.ts'
 import type { Uses } from './uses.ts'
-
-/** Milliseconds since the epoch. */
-export type Clock = () => number
 
 /** What all rules share. */
 export type Cache = {
@@ -27,9 +21,6 @@ export type Cache = {
   /** How long after a failed check the next one waits, where something can be served meanwhile. */
   retryPauseMs: number
 }
-
-/** What the parts of one rule's registry share. */
-export type Shared = { links: Links; stored: Stored; recovery: Recovery; negatives: Negatives }
 
 /** Where one rule leads, as the cache sees it. */
 export class Origin {

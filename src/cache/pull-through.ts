@@ -20,6 +20,7 @@ import { CachedManifests } from './manifests.ts'
 import { Negatives } from './negatives.ts'
 import type { Cache, Origin } from './origin.ts'
 import { Recovery } from './recovery.ts'
+import type { Shared } from './shared.ts'
 import { Stored } from './stored.ts'
 import { CachedTags } from './tags.ts'
 
@@ -39,11 +40,11 @@ export class PullThrough implements Registry {
     const negatives = new Negatives(origin.rule?.negativeTtlMs ?? 0)
     const stored = new Stored(cache.blobs, origin.registry !== undefined)
     const recovery = new Recovery(cache, origin, stored, links)
-    const shared = { links, stored, recovery, negatives }
+    const shared: Shared = { links, stored, recovery, negatives }
     this.#manifests = new CachedManifests(cache, origin, shared)
     this.#tags = new CachedTags(cache, origin, this.#manifests, negatives)
     this.#blobs = new CachedBlobs(cache, origin, shared)
-    this.#lists = new CachedLists(cache, origin, this.#tags, negatives)
+    this.#lists = new CachedLists(cache, origin, this.#tags, shared)
   }
 
   async resolve(reference: Reference, pull: Pull = {}): Promise<Resolved> {

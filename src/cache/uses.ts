@@ -2,7 +2,7 @@ import { LRUCache } from 'lru-cache'
 import type { BlobStore } from '../blobs/blob-store.ts'
 import type { Digest } from '../oci/digest.ts'
 import { publish } from '../telemetry/events.ts'
-import type { Clock } from './origin.ts'
+import type { Clock } from './clock.ts'
 
 /** Uses closer together than this are written down once: that costs a write to disk. */
 const resolutionMs = 60_000

@@ -262,36 +262,3 @@ describe('a manifest by digest', () => {
     expect(upstream.count('manifest') + upstream.count('resolve')).toBeGreaterThan(1)
   })
 })
-
-describe('lists', () => {
-  it('merge the tags of upstream with the cached ones, page them, and outlive upstream', async () => {
-    const { clock, upstream, registry } = given({ negativeTtlMs: 0 })
-    upstream.addManifest('app', { one: 1 }, 'latest', 'a', 'c')
-    await registry.manifest(latest)
-    upstream.removeTag('app', 'latest')
-    expect((await registry.tags('hub/app')).tags).toEqual(['a', 'c', 'latest'])
-    expect(await registry.tags('hub/app', { n: 1, last: 'a' })).toMatchObject({ tags: ['c'], more: true })
-    expect(await registry.tags('hub/app', { n: 0 })).toMatchObject({ tags: [], more: true })
-    expect(upstream.count('tags')).toBe(1)
-    clock.now += minute
-    upstream.failure = unavailable('down')
-    expect(await registry.tags('hub/app')).toMatchObject({ tags: ['latest'], more: false, outcome: { cache: 'stale' } })
-    await expect(registry.tags('hub/other')).rejects.toSatisfy(kind('unavailable'))
-  })
-
-  it('of referrers are kept for their TTL, outlive upstream, and pass on that there are none', async () => {
-    const { clock, upstream, registry } = given()
-    const subject = upstream.addManifest('app', { one: 1 }).descriptor
-    const list = () => registry.referrers('hub/app', subject.digest)
-    await expect(list()).rejects.toSatisfy(kind('unknown'))
-    const { upstream: again, registry: other } = given()
-    again.referrersOf.set(`app@${subject.digest}`, [{ ...subject, artifactType: 'a/b' }])
-    const referrers = () => other.referrers('hub/app', subject.digest)
-    expect((await referrers()).referrers).toEqual([{ ...subject, artifactType: 'a/b' }])
-    expect((await referrers()).outcome?.cache).toBe('hit')
-    expect(again.calls).toHaveLength(1)
-    clock.now += minute
-    again.failure = unavailable('down')
-    expect((await referrers()).referrers).toHaveLength(1)
-  })
-})
