@@ -1,19 +1,35 @@
 import { untilAborted } from '../async/single-flight.ts'
 import type { ByteRange } from '../oci/range.ts'
 import type { Body, Sink } from '../oci/registry.ts'
-import type { Fill } from './fill.ts'
+import type { Piece } from './spool.ts'
 
 /** A reader that fell behind what is in memory reads the file in pieces of this size. */
 const catchUpSize = 256 * 1024
 
+/** What a reader needs of its fill. */
+export interface Source {
+  /** How many bytes from the start may be served now. Throws where the fill failed. */
+  readonly released: number
+  /** Resolves when `released` may have changed. */
+  readonly progress: Promise<void>
+  /** Throws where the fill failed. */
+  assertSound(): void
+  /** The bytes from `position` on, up to `end`, that are in memory. */
+  lend(position: number, end: number): Piece | undefined
+  /** Reads bytes that are on disk, and resolves to how many. */
+  onDisk(target: Uint8Array, position: number): Promise<number>
+  /** The reader is done. */
+  leave(reader: FillReader): Promise<void>
+}
+
 /** One client's way through a running fill: level with the writer it is served from memory, behind it from disk. */
 export class FillReader implements Body {
-  readonly #fill: Fill
+  readonly #fill: Source
   readonly #end: number
   #position: number
   #disposed = false
 
-  constructor(fill: Fill, range: ByteRange) {
+  constructor(fill: Source, range: ByteRange) {
     this.#fill = fill
     this.#position = range.start
     this.#end = range.end + 1

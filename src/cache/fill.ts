@@ -3,7 +3,7 @@ import type { Digest } from '../oci/digest.ts'
 import { corrupt } from '../oci/errors.ts'
 import type { ByteRange } from '../oci/range.ts'
 import type { Body } from '../oci/registry.ts'
-import { FillReader } from './fill-reader.ts'
+import { FillReader, type Source } from './fill-reader.ts'
 import { type Piece, Spool } from './spool.ts'
 
 /**
@@ -14,7 +14,7 @@ import { type Piece, Spool } from './spool.ts'
  * A fill whose disk fails goes adrift: it serves its readers to the end from memory, at the pace of the slowest, takes
  * no new ones, and stores nothing.
  */
-export class Fill {
+export class Fill implements Source {
   readonly digest: Digest
   readonly size: number
   /** Resolves when all bytes are there and right; rejects where they never will be. */
@@ -108,7 +108,6 @@ export class Fill {
     if (this.#readers.size === 0) await this.#writer[Symbol.asyncDispose]()
   }
 
-  /** Called by readers. */
   async leave(reader: FillReader): Promise<void> {
     this.#readers.delete(reader)
     this.#spool.readersMoved()
@@ -116,18 +115,15 @@ export class Fill {
     if (this.#ended && this.#readers.size === 0) await this.#writer[Symbol.asyncDispose]()
   }
 
-  /** Called by readers: the bytes from `position` on, up to `end`, that are in memory. */
   lend(position: number, end: number): Piece | undefined {
     this.#spool.readersMoved()
     return this.#spool.lend(position, end)
   }
 
-  /** Called by readers: bytes that are on disk. */
   onDisk(target: Uint8Array, position: number): Promise<number> {
     return this.#spool.onDisk(target, position)
   }
 
-  /** How many bytes from the start may be served now. Throws where the fill failed. */
   get released(): number {
     this.assertSound()
     return this.#state === 'verified' ? this.size : Math.max(0, Math.min(this.received, this.size - 1))
@@ -137,7 +133,6 @@ export class Fill {
     if (this.#state === 'failed') throw this.#failure
   }
 
-  /** Resolves when `released` may have changed. */
   get progress(): Promise<void> {
     return this.#progress.promise
   }
