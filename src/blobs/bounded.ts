@@ -7,7 +7,7 @@ import { isCode } from './file-system.ts'
 export type Bounds = {
   /** The high mark, in bytes. */
   maxSize: number
-  /** Bytes that the volume lacks of those that are to stay free on it; 0 or less where there are enough. */
+  /** Bytes that the volume lacks of those that are to stay free on it; less than 0 where there are more. */
   lacking: () => Promise<number>
 }
 
@@ -38,6 +38,8 @@ export class BoundedStore implements BlobStore {
   readonly #bounds: Bounds
   readonly #makeRoom: (bytes: number) => Promise<void>
   readonly #usage: Usage = { stored: 0, objects: 0, expected: 0, degraded: false }
+  /** What they have written is on the volume already. */
+  readonly #writers = new Set<BlobWriter>()
   readonly #measured: Promise<void>
   /** While what was there before is counted: what came meanwhile, and is counted already. */
   #committed: Set<Digest> | undefined = new Set()
@@ -69,7 +71,8 @@ export class BoundedStore implements BlobStore {
   async excess(): Promise<number> {
     const { stored, expected } = this.#usage
     const lacking = await this.#bounds.lacking()
-    return Math.max(0, stored + expected - this.#bounds.maxSize, lacking > 0 ? lacking + expected : 0)
+    const written = [...this.#writers].reduce((sum, writer) => sum + writer.written, 0)
+    return Math.max(0, stored + expected - this.#bounds.maxSize, lacking + expected - written)
   }
 
   async create(algorithm: Algorithm, size: number): Promise<BlobWriter> {
@@ -80,11 +83,13 @@ export class BoundedStore implements BlobStore {
         await Promise.race([this.#measured.catch(() => {}), delay(countingPatienceMs, undefined, { ref: false })])
       await this.#reserve(size)
       const writer = await this.#inner.create(algorithm, size)
+      this.#writers.add(writer)
       return new BoundedWriter(writer, {
         commit: (info, before) => this.#stored(info, before),
         failed: (error) => this.#refused(error, size - writer.written),
         stat: (digest) => this.#inner.stat(digest),
         end: () => {
+          this.#writers.delete(writer)
           this.#usage.expected -= size
         },
       })

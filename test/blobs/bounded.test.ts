@@ -11,7 +11,7 @@ async function put(store: MemoryStore | BoundedStore, bytes: Uint8Array): Promis
 it('takes nothing before it counted what was there, and no more than there is room for', async () => {
   const inner = new MemoryStore()
   await put(inner, Buffer.alloc(900, 1))
-  const blobs = new BoundedStore(inner, { maxSize: 1000, lacking: async () => 0 }, async () => {})
+  const blobs = new BoundedStore(inner, { maxSize: 1000, lacking: async () => -1e12 }, async () => {})
   await expect(put(blobs, Buffer.alloc(200, 2))).rejects.toMatchObject({ name: 'StoreFull' })
   await put(blobs, Buffer.alloc(100, 3))
   expect(blobs.usage).toMatchObject({ stored: 1000, objects: 2 })
@@ -27,4 +27,24 @@ it('evicts nothing for what would not fit all the same', async () => {
   expect(asked).toEqual([])
   await expect(blobs.create('sha256', 40)).rejects.toMatchObject({ name: 'StoreFull' })
   expect(asked).toContain(90)
+})
+
+it('makes room for all of a blob before the volume lacks it, counting once what is written already', async () => {
+  const inner = new MemoryStore()
+  await put(inner, Buffer.alloc(500, 1))
+  let free = 100
+  const asked: number[] = []
+  const makeRoom = async (bytes: number) => {
+    asked.push(bytes)
+    free += bytes
+  }
+  const blobs = new BoundedStore(inner, { maxSize: 1e9, lacking: async () => 20 - free }, makeRoom)
+  await blobs.measured
+  await using first = await blobs.create('sha256', 130)
+  expect(asked).toEqual([50])
+  await first.write(Buffer.alloc(100))
+  free -= 100
+  await using second = await blobs.create('sha256', 10)
+  expect(second.written).toBe(0)
+  expect(asked).toEqual([50, 10])
 })

@@ -21,7 +21,7 @@ function bounded(images: number, change: Partial<Rule> = {}) {
   const clock = { now: 1_000_000 }
   const metadata = new MemoryMetadata()
   const memory = new ManifestMemory(1024 * 1024)
-  const bounds = { maxSize: images * (layerSize + 1000), lacking: async () => 0 }
+  const bounds = { maxSize: images * (layerSize + 1000), lacking: async () => -1e12 }
   const blobs = new BoundedStore(new MemoryStore(), bounds, async (excess) => {
     await evictor.run({ excess })
   })
@@ -147,7 +147,7 @@ describe('a store within bounds', () => {
       await writer.commit({ digest: writer.digest() })
     }
     await put(inner, 'before')
-    const blobs = new BoundedStore(inner, { maxSize: 1000, lacking: async () => 0 }, async () => {})
+    const blobs = new BoundedStore(inner, { maxSize: 1000, lacking: async () => -1e12 }, async () => {})
     await blobs.measured
     expect(blobs.usage).toEqual({ stored: 6, objects: 1, expected: 0, degraded: false })
     await put(blobs, 'before')
@@ -173,7 +173,7 @@ describe('a store within bounds', () => {
         if (++given === 2) await listing.promise
       }
     }
-    const blobs = new BoundedStore(inner, { maxSize: 1000, lacking: async () => 0 }, async () => {})
+    const blobs = new BoundedStore(inner, { maxSize: 1000, lacking: async () => -1e12 }, async () => {})
     await eventually(async () => expect(blobs.usage.objects).toBe(2))
     expect(await blobs.quarantine(first)).toBe(true)
     expect(await blobs.quarantine(third)).toBe(true)
@@ -186,10 +186,10 @@ describe('a store within bounds', () => {
   })
 
   it('leaves free on the volume what is to stay free', async () => {
-    let lacking = 0
+    let lacking = -10
     const blobs = new BoundedStore(new MemoryStore(), { maxSize: 1000, lacking: async () => lacking }, async () => {})
     await (await blobs.create('sha256', 10))[Symbol.asyncDispose]()
-    lacking = 1
+    lacking = -9
     await expect(blobs.create('sha256', 10)).rejects.toMatchObject({ name: 'StoreFull' })
     expect(blobs.usage.expected).toBe(0)
   })
