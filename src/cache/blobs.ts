@@ -58,7 +58,7 @@ export class CachedBlobs {
 
   async open(repository: string, digest: Digest, pull: BlobPull): Promise<BlobRead> {
     // A fill is looked for before the store: it is forgotten only after its blob and its link are there.
-    const flight = this.#cache.fills.find(digest)
+    const flight = this.#cache.fills.find(digest, this.#origin.upstream)
     const link = await this.#link(repository, digest, pull)
     const hit = link && (await this.#read(digest, link, pull, 'hit'))
     if (hit) return hit
@@ -105,7 +105,7 @@ export class CachedBlobs {
     link: Link | undefined,
     pull: BlobPull,
   ): Promise<BlobRead | undefined> {
-    const own = flight.openedBy === repository && flight.upstream === this.#origin.upstream
+    const own = flight.openedBy === repository
     if (!own && !link) await this.#prove(this.#registry(repository, digest), repository, digest, pull)
     try {
       const fill = await untilAborted(flight.fill, pull.signal)
@@ -118,7 +118,7 @@ export class CachedBlobs {
 
   async #fetch(registry: Registry, repository: string, digest: Digest, pull: BlobPull): Promise<BlobRead> {
     // One that began meanwhile may be another repository's, which is joined only with a proof.
-    if (this.#cache.fills.find(digest)) return this.open(repository, digest, pull)
+    if (this.#cache.fills.find(digest, this.#origin.upstream)) return this.open(repository, digest, pull)
     pull.admit?.()
     const flight = this.#start(registry, repository, digest, pull.requestId)
     try {

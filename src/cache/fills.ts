@@ -24,7 +24,7 @@ export type FillSource = {
  * A fill that is running or about to: `fill` rejects where upstream would not open it, `ended` resolves once its blob is
  * in the store, or will not be.
  */
-export type Flight = { openedBy: string; upstream: string; fill: Promise<Fill>; ended: Promise<void> }
+export type Flight = { openedBy: string; fill: Promise<Fill>; ended: Promise<void> }
 
 type Opened = { read: BlobRead; writer: BlobWriter }
 
@@ -32,14 +32,17 @@ type Opened = { read: BlobRead; writer: BlobWriter }
 const partialTtlMs = 10 * 60_000
 const maxPartials = 16
 
-/** All transfers into the store: one per digest at a time, whoever asks and through whichever upstream. */
+/**
+ * All transfers into the store: one per digest and upstream at a time, whoever asks. An upstream that is slow, or sends
+ * what is wrong, harms nobody who asks another one.
+ */
 export class Fills {
   readonly #blobs: BlobStore
-  readonly #flights = new Map<Digest, Flight>()
+  readonly #flights = new Map<string, Flight>()
   readonly #ends = new Set<Promise<void>>()
   readonly #running = new Set<Fill>()
   readonly #closing = new AbortController()
-  readonly #partials = new LRUCache<Digest, BlobWriter>({
+  readonly #partials = new LRUCache<string, BlobWriter>({
     max: maxPartials,
     ttl: partialTtlMs,
     ttlAutopurge: true,
@@ -52,30 +55,31 @@ export class Fills {
     this.#blobs = blobs
   }
 
-  find(digest: Digest): Flight | undefined {
-    return this.#flights.get(digest)
+  find(digest: Digest, upstream: string): Flight | undefined {
+    return this.#flights.get(keyOf(digest, upstream))
   }
 
   get size(): number {
     return this.#flights.size
   }
 
-  /** Starts a fill; there must be none for the digest. It stays findable until its blob is in the store. */
+  /** Starts a fill; there must be none like it. It stays findable until its blob is in the store. */
   start(digest: Digest, source: FillSource): Flight {
-    const opened = this.#open(digest, source)
+    const { openedBy, upstream } = source
+    const key = keyOf(digest, upstream)
+    const opened = this.#open(key, digest, source)
     const fill = opened
-      .then(({ read, writer }) => new Fill(digest, read.descriptor.size, writer, () => this.#forget(digest, flight)))
+      .then(({ read, writer }) => new Fill(digest, read.descriptor.size, writer, () => this.#forget(key, flight)))
       .catch((error: unknown) => {
-        this.#forget(digest, flight) // before anybody learns of it, so that nobody finds it afterwards
+        this.#forget(key, flight) // before anybody learns of it, so that nobody finds it afterwards
         throw error
       })
     const ended = Promise.all([fill, opened])
-      .then(([running, parts]) => this.#run(flight, running, parts, source))
+      .then(([running, parts]) => this.#run(key, flight, running, parts, source))
       .catch(() => {}) // whoever asked was told
       .finally(() => this.#ends.delete(ended))
-    const { openedBy, upstream } = source
-    const flight: Flight = { openedBy, upstream, fill, ended }
-    this.#flights.set(digest, flight)
+    const flight: Flight = { openedBy, fill, ended }
+    this.#flights.set(key, flight)
     this.#ends.add(ended)
     return flight
   }
@@ -91,16 +95,16 @@ export class Fills {
     await Promise.all(partials.map(discard))
   }
 
-  async #open(digest: Digest, source: FillSource): Promise<Opened> {
-    const partial = this.#partials.get(digest)
-    this.#partials.delete(digest)
+  async #open(key: string, digest: Digest, source: FillSource): Promise<Opened> {
+    const partial = this.#partials.get(key)
+    this.#partials.delete(key)
     try {
       const { signal } = this.#closing
       signal.throwIfAborted()
       const read = await source.open(partial?.written ?? 0, signal)
       return { read, writer: partial ?? (await this.#writer(digest, read.descriptor.size)) }
     } catch (error) {
-      if (partial && !this.#keep(digest, partial, error)) await discard(partial)
+      if (partial && !this.#keep(key, partial, error)) await discard(partial)
       throw error
     }
   }
@@ -114,7 +118,7 @@ export class Fills {
     }
   }
 
-  async #run(flight: Flight, fill: Fill, { read, writer }: Opened, source: FillSource): Promise<void> {
+  async #run(key: string, flight: Flight, fill: Fill, { read, writer }: Opened, source: FillSource): Promise<void> {
     const { digest } = fill
     const event = { digest, upstream: source.upstream, requestId: source.requestId }
     publish('cistern:fill', { phase: 'started', bytes: fill.received, ...event })
@@ -129,27 +133,29 @@ export class Fills {
       const kind: Kind = error instanceof RegistryError ? error.kind : 'internal'
       const where = kind === 'internal' ? 'blobs' : 'upstream'
       publish('cistern:fault', { where, kind, message: 'a fill failed', reference: digest, error, ...event })
-      kept = !fill.adrift && this.#keep(digest, writer, error)
+      kept = !fill.adrift && this.#keep(key, writer, error)
     } finally {
       this.#running.delete(fill)
-      this.#forget(digest, flight)
+      this.#forget(key, flight)
       await read.body[Symbol.asyncDispose]()
       if (!kept) await fill.end()
     }
   }
 
   /** A flight that went adrift may have been followed by another one of the same digest. */
-  #forget(digest: Digest, flight: Flight): void {
-    if (this.#flights.get(digest) === flight) this.#flights.delete(digest)
+  #forget(key: string, flight: Flight): void {
+    if (this.#flights.get(key) === flight) this.#flights.delete(key)
   }
 
   /** Keeps the bytes of a transfer that upstream broke off; whatever else ended it makes them worthless. */
-  #keep(digest: Digest, writer: BlobWriter, error: unknown): boolean {
+  #keep(key: string, writer: BlobWriter, error: unknown): boolean {
     const keep = writer.written > 0 && !this.#closing.signal.aborted && isKind(error, 'unavailable', 'throttled')
-    if (keep) this.#partials.set(digest, writer)
+    if (keep) this.#partials.set(key, writer)
     return keep
   }
 }
+
+const keyOf = (digest: Digest, upstream: string): string => `${digest} ${upstream}`
 
 /** The bytes are worthless; that they could not be removed is told, and start-up removes them. */
 async function discard(writer: BlobWriter): Promise<void> {

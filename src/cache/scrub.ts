@@ -184,7 +184,7 @@ export class Scrubber implements AsyncDisposable {
       const { body } = await registry.blob(repository, digest, { signal })
       await using _ = body
       await body.sendTo({ write: () => {} }, signal)
-      await fills.find(digest)?.ended
+      await fills.find(digest, rule?.upstream ?? '')?.ended
     }
   }
 }

@@ -273,6 +273,21 @@ describe('a blob', () => {
     expect((await first).bytes.equals(large)).toBe(true)
   })
 
+  it('under way from one upstream keeps nobody waiting who asks another', async () => {
+    const { upstream, registry, open } = given()
+    const digest = upstream.addBlob('app', large)
+    const half = halfway(1024)
+    upstream.sending = half.sending
+    const first = read(registry, digest)
+    await half.reached
+    const other = new ScriptedRegistry()
+    other.addBlob('app', large)
+    const second = await read(open(other, { upstream: 'https://other.test' }), digest)
+    expect(second.bytes.equals(large)).toBe(true)
+    half.go()
+    expect((await first).bytes.equals(large)).toBe(true)
+  })
+
   it('B30: unknown upstream is asked for again only after the negative TTL of its rule', async () => {
     const { upstream, registry } = given({ negativeTtlMs: 60_000 })
     const digest = digestOf(Buffer.from('none'))

@@ -10,6 +10,7 @@ import type { Sink } from '../../src/oci/registry.ts'
 import { collect } from '../support/collect.ts'
 import { eventually } from '../support/eventually.ts'
 import { given } from './given.ts'
+import { ScriptedRegistry } from './scripted-registry.ts'
 
 const repository = 'hub/app'
 const mib = 1024 * 1024
@@ -183,6 +184,25 @@ describe('what a broken transfer left', () => {
     upstream.removeBlob('app', digest)
     await expect(registry.blob(repository, digest)).rejects.toThrow('unknown')
     await eventually(async () => expect(blobs.unclosed).toBe(0))
+  })
+})
+
+describe('what a broken transfer of one upstream left', () => {
+  it('is nothing that another one goes on with: it may be wrong', async () => {
+    const { cache, upstream, registry, open } = given()
+    const digest = upstream.addBlob('app', bytes)
+    upstream.sending = async (_, sink) => {
+      await sink.write(Buffer.alloc(8 * mib, 'wrong'))
+      throw unavailable('broken off')
+    }
+    const { body } = await registry.blob(repository, digest)
+    await expect(collect(body)).rejects.toThrow('broken off')
+    await body[Symbol.asyncDispose]()
+    await eventually(async () => expect(cache.fills.size).toBe(0))
+    const other = new ScriptedRegistry()
+    other.addBlob('app', bytes)
+    const again = await open(other, { upstream: 'https://other.test' }).blob(repository, digest)
+    expect((await collect(again.body)).equals(bytes)).toBe(true)
   })
 })
 
