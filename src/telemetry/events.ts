@@ -44,7 +44,7 @@ export type Events = {
   'cistern:pulled': { upstream: string; kind: 'manifest' | 'blob'; bytes: number }
   /** A transfer from an upstream into the store. */
   'cistern:fill': {
-    phase: 'started' | 'joined' | 'resumed' | 'committed' | 'failed'
+    phase: 'started' | 'resumed' | 'committed' | 'failed'
     digest: Digest
     upstream: string
     bytes: number
@@ -54,7 +54,7 @@ export type Events = {
   /** Something is amiss that clients were shielded from, or that an operator should know. One log line each. */
   'cistern:fault': {
     /** The part that met it, as a metric label. */
-    where: 'upstream' | 'cache' | 'blobs' | 'metadata' | 'http' | 'credentials' | 'process'
+    where: 'upstream' | 'blobs' | 'metadata' | 'http' | 'credentials' | 'process'
     kind: Kind
     message: string
     upstream?: string

@@ -126,7 +126,6 @@ export class Metrics implements Disposable {
     const downloads = this.#gauge('cistern_inflight_downloads', 'Transfers from upstreams that are running')
     const changes: Record<Events['cistern:fill']['phase'], number> = {
       started: 1,
-      joined: 0,
       resumed: 0,
       committed: -1,
       failed: -1,

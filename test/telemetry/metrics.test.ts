@@ -81,7 +81,6 @@ it('counts running transfers, faults and content that was not what it should be'
   const fill = { digest: 'sha256:0', upstream: 'https://quay.io', bytes: 0 } as const
   publish('cistern:fill', { phase: 'started', ...fill })
   publish('cistern:fill', { phase: 'started', ...fill })
-  publish('cistern:fill', { phase: 'joined', ...fill })
   publish('cistern:fill', { phase: 'committed', ...fill })
   publish('cistern:fault', { where: 'upstream', kind: 'corrupt', message: 'm' })
   publish('cistern:fault', { where: 'metadata', kind: 'corrupt', message: 'm' })

@@ -1,9 +1,8 @@
+import { mediaTypes } from '../../oci/manifest.ts'
 import type { Exchange } from '../exchange.ts'
 import { cacheHeaders } from './cache-status.ts'
 import { respondJson } from './respond.ts'
 import type { Source, To } from './route.ts'
-
-const indexType = 'application/vnd.oci.image.index.v1+json'
 
 /** https://github.com/opencontainers/distribution-spec/blob/v1.1.1/spec.md#listing-referrers */
 export async function answerReferrers(exchange: Exchange, route: To<'referrers'>, { registry, pull }: Source) {
@@ -15,9 +14,9 @@ export async function answerReferrers(exchange: Exchange, route: To<'referrers'>
   return respondJson(
     exchange,
     200,
-    { schemaVersion: 2, mediaType: indexType, manifests },
+    { schemaVersion: 2, mediaType: mediaTypes.ociIndex, manifests },
     {
-      'Content-Type': indexType,
+      'Content-Type': mediaTypes.ociIndex,
       ...(artifactType !== null && { 'OCI-Filters-Applied': 'artifactType' }),
       ...cacheHeaders(outcome),
     },
