@@ -15,7 +15,7 @@ async function peakMemory(pid: number | undefined): Promise<number> {
   return Number(/^VmHWM:\s+(\d+) kB$/m.exec(status)?.[1]) * 1024
 }
 
-it('G109: a hundred slow readers of one cold gigabyte: within 256 MiB', async () => {
+it('H109: a hundred slow readers of one cold gigabyte: within 256 MiB', async () => {
   await using ground = await Ground.start({ sites: 1 })
   const site = ground.site()
   const blob = site.upstream.addBlob('team/app', randomBlob(GiB, 'memory'))
