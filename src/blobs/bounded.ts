@@ -38,6 +38,8 @@ export class BoundedStore implements BlobStore {
   readonly #bounds: Bounds
   readonly #makeRoom: (bytes: number) => Promise<void>
   readonly #usage: Usage = { stored: 0, objects: 0, expected: 0, degraded: false }
+  /** The last commit of each digest that is under way. */
+  readonly #commits = new Map<Digest, Promise<void>>()
   /** What they have written is on the volume already. */
   readonly #writers = new Set<BlobWriter>()
   readonly #measured: Promise<void>
@@ -88,6 +90,7 @@ export class BoundedStore implements BlobStore {
         commit: (info, before) => this.#stored(info, before),
         failed: (error) => this.#refused(error, size - writer.written),
         stat: (digest) => this.#inner.stat(digest),
+        inTurn: (digest, commit) => this.#inTurn(digest, commit),
         end: () => {
           this.#writers.delete(writer)
           this.#usage.expected -= size
@@ -146,6 +149,16 @@ export class BoundedStore implements BlobStore {
     if ((await this.excess()) > 0) throw new StoreFull(`there is no room for ${size} bytes`)
   }
 
+  /** Commits of one digest come one after the other, so that each sees what it replaces. */
+  #inTurn<T>(digest: Digest, commit: () => Promise<T>): Promise<T> {
+    const committed = (this.#commits.get(digest) ?? Promise.resolve()).then(commit)
+    const over: Promise<void> = Promise.allSettled([committed]).then(() => {
+      if (this.#commits.get(digest) === over) this.#commits.delete(digest)
+    })
+    this.#commits.set(digest, over)
+    return committed
+  }
+
   #stored({ digest, size }: BlobInfo, before: BlobInfo | undefined): void {
     this.#usage.degraded = false
     if (!this.#committed || this.#committed.has(digest)) {
@@ -188,6 +201,7 @@ export class BoundedStore implements BlobStore {
 
 type Accounts = {
   stat: (digest: Digest) => Promise<BlobInfo | undefined>
+  inTurn: <T>(digest: Digest, commit: () => Promise<T>) => Promise<T>
   commit: (info: BlobInfo, before: BlobInfo | undefined) => void
   failed: (error: unknown) => void
   end: () => void
@@ -222,11 +236,13 @@ class BoundedWriter implements BlobWriter {
   }
 
   async commit(expected: { digest: Digest; size?: number }): Promise<BlobInfo> {
-    const before = await this.#accounts.stat(expected.digest)
-    const info = await this.#inner.commit(expected).catch((error: unknown) => this.#fail(error))
-    this.#accounts.commit(info, before)
-    this.#end()
-    return info
+    return this.#accounts.inTurn(expected.digest, async () => {
+      const before = await this.#accounts.stat(expected.digest)
+      const info = await this.#inner.commit(expected).catch((error: unknown) => this.#fail(error))
+      this.#accounts.commit(info, before)
+      this.#end()
+      return info
+    })
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -48,3 +48,10 @@ it('makes room for all of a blob before the volume lacks it, counting once what 
   expect(second.written).toBe(0)
   expect(asked).toEqual([50, 10])
 })
+
+it('counts once what two commit at the same time', async () => {
+  const blobs = new BoundedStore(new MemoryStore(), { maxSize: 1e9, lacking: async () => -1e12 }, async () => {})
+  await blobs.measured
+  await Promise.all([1, 2, 3].map(() => put(blobs, Buffer.alloc(100, 1))))
+  expect(blobs.usage).toMatchObject({ stored: 100, objects: 1, expected: 0 })
+})
