@@ -17,6 +17,9 @@ export type LimitsOptions = {
 
 const maxWaiting = 1000
 
+/** A list is held in memory until its last page is there. */
+const maxLists = 4
+
 /**
  * Keeps what one upstream is asked for within the limits of its rule. Who asks for more waits, first come, first
  * served, and is told `throttled` where that would take too long.
@@ -26,6 +29,7 @@ export class Limits {
   readonly #patienceMs: number
   readonly #requests: Pace | undefined
   readonly #transfers: Places | undefined
+  readonly #lists = new Places(maxLists, maxWaiting)
 
   constructor({ host, limits: { requestsPerSecond, concurrency }, patienceMs, now }: LimitsOptions) {
     this.#host = host
@@ -47,12 +51,20 @@ export class Limits {
    * Waits for a place among the transfers, and resolves to what gives it back. A check does not wait. Rejects with the
    * signal's reason.
    */
-  async transfer({ signal, check }: Pull = {}): Promise<() => void> {
-    if (!this.#transfers) return () => {}
-    if (check && this.#transfers.full) throw this.#tooMuch(this.#patienceMs)
+  async transfer(pull?: Pull): Promise<() => void> {
+    return this.#transfers ? this.#place(this.#transfers, pull) : () => {}
+  }
+
+  /** The same among the lists, of which few are gathered at a time whatever the rule says. */
+  async list(pull?: Pull): Promise<() => void> {
+    return this.#place(this.#lists, pull)
+  }
+
+  async #place(places: Places, { signal, check }: Pull = {}): Promise<() => void> {
+    if (check && places.full) throw this.#tooMuch(this.#patienceMs)
     const patience = AbortSignal.timeout(this.#patienceMs)
     const either = signal ? AbortSignal.any([signal, patience]) : patience
-    const leave = await this.#waiting(this.#transfers.take(either), signal).catch((error: unknown) => {
+    const leave = await this.#waiting(places.take(either), signal).catch((error: unknown) => {
       throw error === patience.reason ? this.#tooMuch(this.#patienceMs) : error
     })
     if (!leave) throw this.#tooMuch(this.#patienceMs)

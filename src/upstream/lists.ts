@@ -26,15 +26,21 @@ export async function* pages(client: Client, question: ListQuestion): AsyncGener
   const { kind, repository, accept, maxPage, unknown, pull } = question
   const visited = new Set<string>()
   let bytes = 0
-  for (let url: URL | undefined = question.url; url; ) {
-    if (visited.has(url.href) || visited.size === maxPages) throw corrupt(`${client.host} sent a list without end`)
-    visited.add(url.href)
-    const { incoming, foreign } = await client.ask({ kind, method: 'GET', url, repository, headers: { accept }, pull })
-    await assertFound(incoming, foreign, unknown)
-    const body = await incoming.read(Math.min(maxPage, maxBytes - bytes))
-    bytes += body.length
-    yield documentIn(body, client.host)
-    url = nextPage(incoming, url)
+  const done = await client.limits.list(pull)
+  try {
+    for (let url: URL | undefined = question.url; url; ) {
+      if (visited.has(url.href) || visited.size === maxPages) throw corrupt(`${client.host} sent a list without end`)
+      visited.add(url.href)
+      const page = { kind, method: 'GET', url, repository, headers: { accept }, pull } as const
+      const { incoming, foreign } = await client.ask(page)
+      await assertFound(incoming, foreign, unknown)
+      const body = await incoming.read(Math.min(maxPage, maxBytes - bytes))
+      bytes += body.length
+      yield documentIn(body, client.host)
+      url = nextPage(incoming, url)
+    }
+  } finally {
+    done()
   }
 }
 

@@ -1,5 +1,5 @@
 import type { Digest } from '../oci/digest.ts'
-import { isKind, manifestUnknown, nameUnknown } from '../oci/errors.ts'
+import { corrupt, isKind, manifestUnknown, nameUnknown } from '../oci/errors.ts'
 import { isIndex, mediaTypes } from '../oci/manifest.ts'
 import type { RangeSpec } from '../oci/range.ts'
 import { type Reference, referrersTag } from '../oci/reference.ts'
@@ -25,6 +25,8 @@ import { ResumingBody } from './resume.ts'
 export type UpstreamOptions = ClientOptions
 
 const maxTagPage = 8 * 1024 * 1024
+/** More than any registry is known to have in one repository. */
+const maxTags = 500_000
 const maxReferrersPage = 4 * 1024 * 1024
 
 /**
@@ -85,6 +87,7 @@ export class Upstream implements Registry, AsyncDisposable {
     const question = { kind: 'tags', url, repository, accept: 'application/json', maxPage: maxTagPage, pull } as const
     for await (const document of pages(this.#client, { ...question, unknown: nameUnknown(repository) })) {
       for (const tag of tagsIn(document)) found.add(tag)
+      if (found.size > maxTags) throw corrupt(`${this.#client.host} sent more than ${maxTags} tags`)
     }
     const { n = Number.POSITIVE_INFINITY, last } = page
     const rest = [...found].sort().filter((tag) => last === undefined || tag > last)

@@ -1,6 +1,7 @@
 import { once } from 'node:events'
 import { createServer, type RequestListener } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { setTimeout as delay } from 'node:timers/promises'
 import { expect, it } from 'vitest'
 import { blobOf } from '../support/faulty-upstream.ts'
 import { digestOfBytes } from './client.ts'
@@ -55,4 +56,33 @@ it('A13: a part of what was asked for whole is not taken for it', async () => {
   const at = ground.at('odd.test')
   expect(await at.blob('team/app', blob.digest, { method: 'HEAD' })).toMatchObject({ status: 502 })
   expect(digestOfBytes((await at.blob('team/app', blob.digest)).body)).toBe(blob.digest)
+})
+
+it('B45: many lists at once: few are gathered at a time, and all are answered', async () => {
+  let underWay = 0
+  let most = 0
+  await using oddity = await startOddity(async (_, response) => {
+    most = Math.max(most, ++underWay)
+    await delay(20)
+    underWay--
+    response.end(JSON.stringify({ tags: ['v1'] }))
+  })
+  await using ground = await Ground.start({ rules: [ruleTo('odd.test', oddity.url)] })
+  const questions = Array.from({ length: 40 }, (_, n) => ground.at('odd.test').get(`team/app${n}/tags/list`))
+  const answers = await Promise.all(questions)
+  expect(new Set(answers.map(({ status }) => status))).toEqual(new Set([200]))
+  expect(most).toBeLessThanOrEqual(4)
+})
+
+it('B45: more tags than any repository has: 502, before memory is full of them', async () => {
+  let page = 0
+  await using oddity = await startOddity((_, response) => {
+    const tags = Array.from({ length: 300_000 }, (_, n) => `${page}-${n}`)
+    page++
+    response.setHeader('Link', `</v2/team/app/tags/list?page=${page}>; rel="next"`)
+    response.end(JSON.stringify({ tags }))
+  })
+  await using ground = await Ground.start({ rules: [ruleTo('odd.test', oddity.url)] })
+  expect(await ground.at('odd.test').get('team/app/tags/list')).toMatchObject({ status: 502 })
+  expect(page).toBe(2)
 })
