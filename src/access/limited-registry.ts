@@ -38,11 +38,17 @@ export class LimitedRegistry implements Registry {
   }
 
   referrers(repository: string, subject: Digest, pull: Pull = {}) {
-    return this.#within(pull, (limited) => this.#registry.referrers(repository, subject, limited))
+    const ask = (limited: Pull) => this.#registry.referrers(repository, subject, limited)
+    // Many upstreams have an empty list for every digest there could be.
+    return this.#within(pull, ask, ({ referrers }) => referrers.length > 0)
   }
 
   /** A client that leaves before the answer pays: else hanging up would be the way to ask for nothing. */
-  async #within<P extends Pull, T>(pull: P, ask: (pull: P) => Promise<T>): Promise<T> {
+  async #within<P extends Pull, T>(
+    pull: P,
+    ask: (pull: P) => Promise<T>,
+    isFruitful: (answer: T) => boolean = () => true,
+  ): Promise<T> {
     let charged = false
     const admit = () => {
       if (!charged) this.#limits.charge(this.#client)
@@ -50,7 +56,9 @@ export class LimitedRegistry implements Registry {
     }
     let inVain = false
     try {
-      return await ask({ ...pull, admit })
+      const answer = await ask({ ...pull, admit })
+      inVain = !isFruitful(answer)
+      return answer
     } catch (error) {
       inVain = isKind(error, 'unknown', 'denied') || pull.signal?.aborted === true
       throw error

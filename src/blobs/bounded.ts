@@ -145,8 +145,11 @@ export class BoundedStore implements BlobStore {
       return
     }
     await this.#measured
-    if (excess <= this.#usage.stored) await this.#makeRoom(excess)
-    if ((await this.excess()) > 0) throw new StoreFull(`there is no room for ${size} bytes`)
+    // The first turn may be shared with somebody who needed less.
+    for (let left = excess, turn = 0; left > 0; left = await this.excess(), turn++) {
+      if (turn === 2 || left > this.#usage.stored) throw new StoreFull(`there is no room for ${size} bytes`)
+      await this.#makeRoom(left)
+    }
   }
 
   /** Commits of one digest come one after the other, so that each sees what it replaces. */

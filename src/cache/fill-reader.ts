@@ -3,8 +3,8 @@ import type { ByteRange } from '../oci/range.ts'
 import type { Body, Sink } from '../oci/registry.ts'
 import type { Piece } from './spool.ts'
 
-/** A reader that fell behind what is in memory reads the file in pieces of this size. */
-const catchUpSize = 256 * 1024
+/** A reader that fell behind what is in memory reads the file in pieces of this size: there may be many of them. */
+const catchUpSize = 64 * 1024
 
 /** What a reader needs of its fill. */
 export interface Source {

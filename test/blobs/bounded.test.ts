@@ -1,6 +1,7 @@
 import { expect, it } from 'vitest'
 import { BoundedStore } from '../../src/blobs/bounded.ts'
 import { MemoryStore } from '../../src/blobs/memory.ts'
+import { digestOf } from '../../src/oci/digest.ts'
 
 async function put(store: MemoryStore | BoundedStore, bytes: Uint8Array): Promise<void> {
   await using writer = await store.create('sha256', bytes.length)
@@ -54,4 +55,18 @@ it('counts once what two commit at the same time', async () => {
   await blobs.measured
   await Promise.all([1, 2, 3].map(() => put(blobs, Buffer.alloc(100, 1))))
   expect(blobs.usage).toMatchObject({ stored: 100, objects: 1, expected: 0 })
+})
+
+it('takes two turns for a blob where the first one made room for somebody who needed less', async () => {
+  const inner = new MemoryStore()
+  const old = [Buffer.alloc(300, 1), Buffer.alloc(300, 2), Buffer.alloc(300, 3)]
+  for (const bytes of old) await put(inner, bytes)
+  const digests = old.map((bytes) => digestOf(bytes))
+  const blobs = new BoundedStore(inner, { maxSize: 1000, lacking: async () => -1e12 }, async () => {
+    const digest = digests.pop()
+    if (digest) await blobs.delete(digest)
+  })
+  await blobs.measured
+  await put(blobs, Buffer.alloc(650, 4))
+  expect(blobs.usage).toMatchObject({ stored: 950, objects: 2 })
 })
