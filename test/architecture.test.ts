@@ -15,6 +15,7 @@ const table: Table = {
   'config/': { ours: ['config.ts', 'oci/', 'rules/'], packages: [builtin, 'yaml', 'zod'] },
   'oci/': { ours: [], packages: ['node:crypto', 'node:stream'] },
   'async/': { ours: [], packages: [] },
+  'files/': { ours: [], packages: [builtin] },
   'blobs/': { ours: vocabulary, packages: [builtin] },
   'metadata/': { ours: vocabulary, packages: [builtin] },
   'credentials/': {
@@ -22,14 +23,14 @@ const table: Table = {
     packages: [builtin, /^@aws-sdk\/client-(ecr|secrets-manager)$/],
   },
   'rules/': { ours: vocabulary, packages: [] },
-  'rules/rule-file.ts': { ours: [...vocabulary, 'rules/'], packages: [builtin, 'lowdb'] },
+  'rules/rule-file.ts': { ours: [...vocabulary, 'rules/', 'files/'], packages: [builtin, 'lowdb'] },
   'upstream/': {
     ours: [...vocabulary, 'rules/rule.ts', 'credentials/credentials.ts'],
     packages: [builtin, 'undici', 'lru-cache', 'ipaddr.js'],
   },
   'cache/': { ours: [...vocabulary, ...ports, 'rules/'], packages: [builtin, 'lru-cache'] },
   'access/': {
-    ours: [...vocabulary, ...ports, 'rules/'],
+    ours: [...vocabulary, ...ports, 'rules/', 'files/'],
     packages: [builtin, 'jose', 'bcryptjs', '@smithy/signature-v4', 'lru-cache', 'ipaddr.js'],
   },
   'repositories/': { ours: [...vocabulary, ...ports, 'rules/'], packages: [builtin] },

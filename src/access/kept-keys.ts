@@ -1,5 +1,5 @@
+import { PrivateFile } from '../files/private-file.ts'
 import { type AccessKey, AccessKeyError, asWritten, type WrittenKey } from './access-key.ts'
-import { KeyFile } from './key-file.ts'
 import type { PolicyReference } from './policy-reference.ts'
 
 /** Raised with each change that an older version could not read. */
@@ -7,10 +7,10 @@ const formatVersion = 1
 
 /** The file of the keys that were made here. It holds their secrets, and only its owner may read it. */
 export class KeptKeys {
-  readonly #file: KeyFile
+  readonly #file: PrivateFile
 
   constructor(path: string) {
-    this.#file = new KeyFile(path)
+    this.#file = new PrivateFile(path)
   }
 
   get path(): string {

@@ -1,8 +1,8 @@
 import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto'
 import { join } from 'node:path'
 import { errors, jwtVerify, SignJWT } from 'jose'
+import { PrivateFile } from '../files/private-file.ts'
 import type { AccessKey } from './access-key.ts'
-import { KeyFile } from './key-file.ts'
 
 export type TokensOptions = {
   dataDir: string
@@ -57,7 +57,7 @@ export class Tokens {
 
   /** Makes the signing key where there is none. Throws what the system throws, and for a file that holds no key. */
   static async open(options: TokensOptions): Promise<Tokens> {
-    const file = new KeyFile(join(options.dataDir, 'token-key'))
+    const file = new PrivateFile(join(options.dataDir, 'token-key'))
     const known = await file.read()
     if (known && known.length !== keyBytes) throw new Error(`${file.path} does not hold ${keyBytes} bytes`)
     const secret = known ?? randomBytes(keyBytes)
