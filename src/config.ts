@@ -13,6 +13,7 @@ import {
 } from './config/sources.ts'
 import { builtInRules } from './rules/built-in.ts'
 import { inferDialect, knownRealmHosts } from './rules/dialects.ts'
+import { registryOrigin } from './rules/origin.ts'
 import type { Mirror, Rule } from './rules/rule.ts'
 
 /** `caFile` is where `ca` was read from. */
@@ -102,7 +103,7 @@ function configOf(settings: Settings, env: Environment): Config {
 
 function ruleOf(settings: RuleSettings): ConfiguredRule {
   const { ca, negativeTtl, staleWhileRevalidate, upstreams, ...rest } = settings
-  const upstream = registryOf(settings.upstream)
+  const upstream = registryOrigin(settings.upstream)
   const rule: ConfiguredRule = {
     ...rest,
     source: 'file',
@@ -118,15 +119,11 @@ function ruleOf(settings: RuleSettings): ConfiguredRule {
 
 function mirrorOf(entry: NonNullable<RuleSettings['upstreams']>[number], rule: Rule): Mirror {
   const { upstream: named, ...credential } = typeof entry === 'string' ? { upstream: entry } : entry
-  const upstream = registryOf(named)
+  const upstream = registryOrigin(named)
   const own = upstream === rule.upstream
   const dialect = own ? rule.dialect : inferDialect(upstream, rule.prefix)
   return { upstream, dialect, realmHosts: own ? rule.realmHosts : knownRealmHosts(upstream), ...credential }
 }
-
-/** The registry of Docker Hub is not where its name leads. */
-const registryOf = (origin: string): string =>
-  origin === 'https://docker.io' ? 'https://registry-1.docker.io' : origin
 
 function proxyOf(env: Environment): ProxySettings {
   const httpProxy = env.http_proxy || env.HTTP_PROXY

@@ -22,7 +22,7 @@ const table: Table = {
     ours: [...vocabulary, 'rules/rule.ts'],
     packages: [builtin, /^@aws-sdk\/client-(ecr|secrets-manager)$/],
   },
-  'rules/': { ours: vocabulary, packages: [] },
+  'rules/': { ours: vocabulary, packages: ['node:util'] },
   'rules/rule-file.ts': { ours: [...vocabulary, 'rules/', 'files/'], packages: [builtin, 'lowdb'] },
   'upstream/': {
     ours: [...vocabulary, 'rules/rule.ts', 'credentials/credentials.ts'],

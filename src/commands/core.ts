@@ -9,6 +9,8 @@ import { lockDataDir } from '../metadata/lock.ts'
 import type { Metadata } from '../metadata/metadata.ts'
 import { SqliteMetadata } from '../metadata/sqlite.ts'
 import { RuleBook } from '../rules/rule-book.ts'
+import { RuleFile } from '../rules/rule-file.ts'
+import { RulesInForce } from '../rules/rules-in-force.ts'
 import { openStorage, type Storage } from './storage.ts'
 import { openUpstream } from './upstreams.ts'
 
@@ -16,6 +18,7 @@ import { openUpstream } from './upstreams.ts'
 export type Core = AsyncDisposable & {
   metadata: Metadata
   book: RuleBook
+  rules: RulesInForce
   storage: Storage
   directory: Directory
   scrubber: Scrubber
@@ -41,6 +44,12 @@ export async function openCore(config: Config, { fileSystem }: CoreOptions = {})
     openUpstream: (rule) => openUpstream(rule, config),
   })
   opened.defer(() => directory.close())
+  const rules = new RulesInForce({
+    book,
+    store: await RuleFile.open(join(config.dataDir, 'rules.json')),
+    configured: config.rules,
+    retain: (kept) => directory.retain(kept),
+  })
   const scrubber = opened.use(
     new Scrubber({
       blobs,
@@ -52,5 +61,5 @@ export async function openCore(config: Config, { fileSystem }: CoreOptions = {})
     }),
   )
   const parts = opened.move()
-  return { metadata, book, storage, directory, scrubber, [Symbol.asyncDispose]: () => parts.disposeAsync() }
+  return { metadata, book, rules, storage, directory, scrubber, [Symbol.asyncDispose]: () => parts.disposeAsync() }
 }

@@ -1,5 +1,4 @@
 import { access, constants } from 'node:fs/promises'
-import { isDeepStrictEqual } from 'node:util'
 import { ClientLimits } from '../access/client-limits.ts'
 import type { Scrubber } from '../cache/scrub.ts'
 import type { Config } from '../config.ts'
@@ -30,7 +29,7 @@ export type Instance = {
 /** Opens a cache and serves it. Needs no network. Throws `DataDirInUse`, and what the system throws. */
 export async function openInstance(config: Config, options: CoreOptions = {}): Promise<Instance> {
   await using opened = new AsyncDisposableStack()
-  const { metadata, book, storage, directory, scrubber } = opened.use(await openCore(config, options))
+  const { metadata, book, rules, storage, directory, scrubber } = opened.use(await openCore(config, options))
   const { blobs } = storage
   const metrics = opened.use(new Metrics({ version, cacheLimit: config.cache.maxSize, usage: () => blobs.usage }))
   const app = createApp({
@@ -62,12 +61,7 @@ export async function openInstance(config: Config, options: CoreOptions = {}): P
   return {
     url: data.url,
     adminUrl: admin.url,
-    async reload({ rules }) {
-      const inForce = book.list()
-      const next = rules.map((rule) => inForce.find((known) => isDeepStrictEqual(known, rule)) ?? rule)
-      book.replace(next)
-      await directory.retain(next)
-    },
+    reload: (next) => rules.reload(next.rules),
     async close() {
       draining = true
       await parts.disposeAsync()

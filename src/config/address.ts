@@ -21,13 +21,3 @@ export function isLoopback({ host }: Address): boolean {
   if (isIP(host) === 0) return host === 'localhost'
   return loopback.check(host, isIPv4(host) ? 'ipv4' : 'ipv6')
 }
-
-/**
- * Reads `host[:port]`, which means HTTPS, or `http://` or `https://` spelled out, as an origin. `undefined` for
- * anything else, and for what has a user, a path, a query or a fragment.
- */
-export function parseOrigin(text: string): string | undefined {
-  const url = URL.parse(/^https?:\/\//.test(text) ? text : `https://${text}`)
-  const plain = /^(?:https?:\/\/)?(?:[A-Za-z0-9._-]+|\[[0-9a-fA-F:.]+\])(?::\d{1,5})?$/.test(text)
-  return plain && url ? url.origin : undefined
-}

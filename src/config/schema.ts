@@ -2,7 +2,8 @@ import { readFileSync } from 'node:fs'
 import { createSecureContext } from 'node:tls'
 import { z } from 'zod'
 import { isRepository } from '../oci/reference.ts'
-import { parseAddress, parseOrigin } from './address.ts'
+import { parseOrigin } from '../rules/origin.ts'
+import { parseAddress } from './address.ts'
 import { parseDuration, parseSize } from './units.ts'
 
 /** A value written as text or number and read by `parse`, which gives `undefined` where it cannot. */

@@ -1,7 +1,5 @@
-import { inferDialect, knownRealmHosts } from './dialects.ts'
+import { plainRule } from './plain-rule.ts'
 import type { Rule } from './rule.ts'
-
-const minuteMs = 60_000
 
 /** The public registries that are served without any configuration, anonymously. */
 export const builtInRules: readonly Rule[] = [
@@ -18,20 +16,5 @@ export const builtInRules: readonly Rule[] = [
 ]
 
 function builtIn(prefix: string, host = prefix): Rule {
-  const upstream = `https://${host}`
-  return {
-    prefix,
-    source: 'builtin',
-    upstream,
-    fallThroughOnUnknown: false,
-    upstreamRepositoryPrefix: 'ROOT',
-    realmHosts: knownRealmHosts(upstream),
-    dialect: inferDialect(upstream, prefix),
-    tagTtl: [{ pattern: '*', ttlMs: 10 * minuteMs }],
-    staleWhileRevalidateMs: 0,
-    negativeTtlMs: minuteMs / 2,
-    onUnknownTag: 'unknown',
-    budget: { reserve: 0 },
-    repositories: { allow: [], deny: [] },
-  }
+  return plainRule({ prefix, source: 'builtin', upstream: `https://${host}`, upstreamRepositoryPrefix: 'ROOT' })
 }
