@@ -33,10 +33,15 @@ const table: Table = {
     ours: [...vocabulary, ...ports, 'rules/', 'files/'],
     packages: [builtin, 'jose', 'bcryptjs', '@smithy/signature-v4', 'lru-cache', 'ipaddr.js'],
   },
+  'secrets/': { ours: [...vocabulary, 'files/'], packages: [builtin] },
   'repositories/': { ours: [...vocabulary, ...ports, 'rules/'], packages: [builtin] },
   'http/': {
-    ours: [...vocabulary, ...ports, 'rules/', 'access/', 'repositories/'],
+    ours: [...vocabulary, ...ports, 'rules/', 'access/', 'secrets/', 'repositories/'],
     packages: [builtin, 'hono', '@hono/node-server'],
+  },
+  'http/ecr/': {
+    ours: [...vocabulary, ...ports, 'rules/', 'access/', 'secrets/', 'http/'],
+    packages: [builtin, 'hono', 'zod'],
   },
   'telemetry/': { ours: ['oci/'], packages: [builtin, 'pino', 'prom-client'] },
 }
