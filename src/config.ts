@@ -150,7 +150,6 @@ function across(tree: Tree, where: Where): string[] {
   if (mode === undefined && listen && !isLoopback(listen)) {
     faults.push(`${where(['listen'])}: beyond loopback needs auth.mode stated; open lets all who reach it pull`)
   }
-  if (mode === 'required') faults.push(`${where(['auth', 'mode'])}: required is not built yet`)
   const seen = new Map<unknown, number>()
   for (const [index, rule] of (Array.isArray(tree.rules) ? tree.rules : []).entries()) {
     const prefix = isTree(rule) ? rule.prefix : undefined

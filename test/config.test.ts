@@ -249,8 +249,9 @@ describe('listening beyond loopback', () => {
     expect(faultsOf('listen: "[::1]:5000"')).toEqual([])
   })
 
-  it('refuses the mode that is not built rather than run open', () => {
-    expect(faultsOf('auth: { mode: required }')).toEqual([expect.stringContaining('auth.mode')])
+  it('takes the mode in which nobody is anonymous', () => {
+    expect(faultsOf('listen: 0.0.0.0:5000\nauth: { mode: required }')).toEqual([])
+    expect(faultsOf('auth: { mode: other }')).toEqual([expect.stringContaining('auth.mode')])
   })
 })
 

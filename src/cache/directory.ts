@@ -13,10 +13,12 @@ export type DirectoryOptions = {
   openUpstream: (rule: Rule) => OwnedRegistry
 }
 
+type Entry = { registry: Registry; cached: Registry; upstream: OwnedRegistry | undefined }
+
 /** One registry per rule, made when it is first asked for and kept until its rule changes. */
 export class Directory {
   readonly #options: DirectoryOptions
-  readonly #entries = new Map<Rule, { registry: Registry; upstream: OwnedRegistry | undefined }>()
+  readonly #entries = new Map<Rule, Entry>()
   readonly #unruled: Registry
 
   constructor(options: DirectoryOptions) {
@@ -26,13 +28,12 @@ export class Directory {
 
   /** The registry behind a rule; without one, that of cached repositories that no rule leads to any more. */
   registryOf(rule: Rule | undefined): Registry {
-    if (!rule) return this.#unruled
-    const entry = this.#entries.get(rule)
-    if (entry) return entry.registry
-    const upstream = this.#options.offline ? undefined : this.#options.openUpstream(rule)
-    const registry = new PullThrough(this.#options.cache, new Origin(rule, upstream))
-    this.#entries.set(rule, { registry, upstream })
-    return registry
+    return rule ? this.#entryOf(rule).registry : this.#unruled
+  }
+
+  /** What is cached of it, for those who may not have anything fetched: no upstream is asked. */
+  cachedOf(rule: Rule | undefined): Registry {
+    return rule ? this.#entryOf(rule).cached : this.#unruled
   }
 
   /** Closes the upstreams whose rule is not among `rules`. Transfers from them break and are resumed elsewhere. */
@@ -43,6 +44,18 @@ export class Directory {
       this.#entries.delete(rule)
       await upstream?.[Symbol.asyncDispose]()
     }
+  }
+
+  #entryOf(rule: Rule): Entry {
+    const known = this.#entries.get(rule)
+    if (known) return known
+    const { cache, offline, openUpstream } = this.#options
+    const upstream = offline ? undefined : openUpstream(rule)
+    const cached = new PullThrough(cache, new Origin(rule, undefined))
+    const registry = upstream ? new PullThrough(cache, new Origin(rule, upstream)) : cached
+    const entry = { registry, cached, upstream }
+    this.#entries.set(rule, entry)
+    return entry
   }
 
   /** Ends all transfers and closes all upstreams. */

@@ -11,6 +11,7 @@ import { SqliteMetadata } from '../metadata/sqlite.ts'
 import { RuleBook } from '../rules/rule-book.ts'
 import { RuleFile } from '../rules/rule-file.ts'
 import { RulesInForce } from '../rules/rules-in-force.ts'
+import { Secrets } from '../secrets/secrets.ts'
 import { openStorage, type Storage } from './storage.ts'
 import { openUpstream } from './upstreams.ts'
 
@@ -19,6 +20,7 @@ export type Core = AsyncDisposable & {
   metadata: Metadata
   book: RuleBook
   rules: RulesInForce
+  secrets: Secrets
   storage: Storage
   directory: Directory
   scrubber: Scrubber
@@ -33,6 +35,7 @@ export async function openCore(config: Config, { fileSystem }: CoreOptions = {})
   await mkdir(config.dataDir, { recursive: true, mode: 0o700 })
   opened.use(lockDataDir(config.dataDir))
   const metadata = opened.use(SqliteMetadata.open(join(config.dataDir, 'metadata.db')))
+  const secrets = await Secrets.open({ dataDir: config.dataDir, registry: config.registry })
   const book = new RuleBook(config.rules, config.defaultUpstream)
   const storage = opened.use(await openStorage(config, metadata, book, fileSystem))
   const { blobs, memory, uses } = storage
@@ -41,7 +44,7 @@ export async function openCore(config: Config, { fileSystem }: CoreOptions = {})
   const directory = new Directory({
     cache: { blobs, metadata, fills, memory, uses, clock: Date.now, revalidateMs, retryPauseMs },
     offline: config.offline,
-    openUpstream: (rule) => openUpstream(rule, config),
+    openUpstream: (rule) => openUpstream(rule, config, secrets),
   })
   opened.defer(() => directory.close())
   const rules = new RulesInForce({
@@ -61,5 +64,14 @@ export async function openCore(config: Config, { fileSystem }: CoreOptions = {})
     }),
   )
   const parts = opened.move()
-  return { metadata, book, rules, storage, directory, scrubber, [Symbol.asyncDispose]: () => parts.disposeAsync() }
+  return {
+    metadata,
+    book,
+    rules,
+    secrets,
+    storage,
+    directory,
+    scrubber,
+    [Symbol.asyncDispose]: () => parts.disposeAsync(),
+  }
 }

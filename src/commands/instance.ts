@@ -1,9 +1,13 @@
 import { access, constants } from 'node:fs/promises'
+import { Authority } from '../access/authority.ts'
 import { ClientLimits } from '../access/client-limits.ts'
+import { KeyRing } from '../access/keys.ts'
+import { Tokens } from '../access/tokens.ts'
 import type { Scrubber } from '../cache/scrub.ts'
 import type { Config } from '../config.ts'
 import { adminApp, type Readiness } from '../http/admin/app.ts'
 import { createApp } from '../http/app.ts'
+import { Authentication } from '../http/auth.ts'
 import { controlApp } from '../http/control/app.ts'
 import { listenOnSocket } from '../http/control/socket.ts'
 import { type Listener, listen } from '../http/listen.ts'
@@ -20,7 +24,9 @@ import { version } from './version.ts'
 export type Instance = {
   readonly url: string
   readonly adminUrl: string
-  /** Puts the rules of another configuration in force. Transfers under rules that stay as they are go on. */
+  /** The file of the first access key, where this start made it. */
+  readonly firstKeyFile: string | undefined
+  /** Puts rules and keys of another configuration in force. Transfers under rules that stay as they are go on. */
   reload(config: Config): Promise<void>
   /** Says so to whoever asks for readiness, takes no more clients, finishes or breaks off what runs, lets all go. */
   close(): Promise<void>
@@ -32,20 +38,27 @@ export async function openInstance(config: Config, options: CoreOptions = {}): P
   const { metadata, book, rules, storage, directory, scrubber } = opened.use(await openCore(config, options))
   const { blobs } = storage
   const metrics = opened.use(new Metrics({ version, cacheLimit: config.cache.maxSize, usage: () => blobs.usage }))
+  const { auth, dataDir, publicUrl, registry } = config
+  const keys = await KeyRing.open({ configured: config.accessKeys, dataDir })
+  const tokens = await Tokens.open({ dataDir, registryId: registry.id, keys })
+  const authentication = new Authentication({ mode: auth.mode, registryId: registry.id, publicUrl, keys, tokens })
   const app = createApp({
     book,
     repositories: new Repositories(metadata),
     registryOf: (rule) => directory.registryOf(rule),
+    cachedOf: (rule) => directory.cachedOf(rule),
+    authentication,
+    authority: new Authority(registry),
     limits: new ClientLimits(config.limits),
     throttledStatus: config.throttledStatus,
   })
   let draining = false
-  const ready = () => readiness(config.dataDir, metadata, blobs.usage.degraded, draining)
+  const ready = () => readiness(dataDir, metadata, blobs.usage.degraded, draining)
   const admin = opened.adopt(
     await listen(adminApp({ ready, metrics: () => metrics.read() }), { ...config.adminListen, announce: false }),
     (listener) => listener.close(0),
   )
-  opened.use(await openControl(config.dataDir, scrubber))
+  opened.use(await openControl(dataDir, scrubber))
   opened.use(await scrubInBackground(scrubber, config))
   const data: Listener = opened.adopt(
     await listen(app, {
@@ -61,7 +74,11 @@ export async function openInstance(config: Config, options: CoreOptions = {}): P
   return {
     url: data.url,
     adminUrl: admin.url,
-    reload: (next) => rules.reload(next.rules),
+    firstKeyFile: keys.firstKeyFile,
+    async reload(next) {
+      await keys.reload(next.accessKeys)
+      await rules.reload(next.rules)
+    },
     async close() {
       draining = true
       await parts.disposeAsync()

@@ -11,3 +11,9 @@ export interface Credentials {
   /** Upstream refused this credential: the next `get` asks the source anew. */
   reject(credential: Credential): void
 }
+
+/** Secrets that are kept here: `undefined` for those that are not. Throws where one is kept and cannot be decrypted. */
+export type LocalSecrets = { valueOf(arn: string): string | undefined }
+
+/** Why a secret is no credential: it is not there, cannot be fetched, or does not hold what it should. */
+export type SecretFault = 'missing' | 'inaccessible' | 'unreadable'

@@ -1,12 +1,73 @@
-import type { IncomingMessage } from 'node:http'
+import type { AccessKey } from '../access/access-key.ts'
+import type { Caller } from '../access/authority.ts'
+import { parseBasic } from '../access/basic.ts'
+import { builtInPolicies } from '../access/built-in-policies.ts'
+import { anonymous, keyUser } from '../access/principal.ts'
+import { type RawRequest, verifySignature } from '../access/sigv4.ts'
+import { type TokenVerdict, tokenUser } from '../access/tokens.ts'
+import { denied, RegistryError } from '../oci/errors.ts'
+import type { Exchange } from './exchange.ts'
 
-/** Who calls. In open mode, the only one there is yet, everybody is anonymous. */
-export type Principal = { name: 'anonymous' }
+export type AuthenticationOptions = {
+  /** `open`: whoever reaches the data plane is anonymous and may pull. `required`: nobody is. */
+  mode: 'open' | 'required'
+  registryId: string
+  /** How clients reach this instance, without a slash at its end. */
+  publicUrl: string
+  keys: { get(id: string): AccessKey | undefined }
+  tokens: { verify(password: string): Promise<TokenVerdict> }
+  /** Milliseconds since the epoch. */
+  clock?: () => number
+}
 
-const anonymous: Principal = { name: 'anonymous' }
+/** A caller who signed with an access key. */
+export type Signer = { readonly caller: Caller; readonly key: AccessKey }
 
-/**
- * The one place where a caller's identity is decided. Clients send along what they have for the registry they believe
- * they talk to; in open mode nobody looks at it.
- */
-export const principalOf = (_request: IncomingMessage): Principal => anonymous
+const pullRights = [builtInPolicies.get('AmazonEC2ContainerRegistryReadOnly')].filter((policy) => policy !== undefined)
+
+/** The one place where a caller's identity is decided. */
+export class Authentication {
+  readonly #options: AuthenticationOptions
+
+  constructor(options: AuthenticationOptions) {
+    this.#options = options
+  }
+
+  /**
+   * Who pulls. In open mode nobody looks at what clients send along: it may be meant for the registry that they believe
+   * they talk to. Throws `unauthorized` and `denied`.
+   */
+  async puller(exchange: Exchange): Promise<Caller> {
+    if (this.#options.mode === 'open') {
+      exchange.principal = anonymous
+      return { principal: anonymous, identity: pullRights, context: contextOf(exchange) }
+    }
+    const basic = parseBasic(exchange.header('authorization'))
+    if (basic?.username !== tokenUser) throw this.#unauthorized(exchange)
+    const verdict = await this.#options.tokens.verify(basic.password)
+    if (verdict.state === 'valid') return this.#caller(exchange, verdict.key)
+    if (verdict.state === 'expired') throw denied('Your authorization token has expired. Reauthenticate and try again.')
+    throw this.#unauthorized(exchange)
+  }
+
+  /** Who signed a request to `service`. In every mode somebody has to. Throws `SignatureError`. */
+  async signer(exchange: Exchange, request: RawRequest, service: string): Promise<Signer> {
+    const { keys, clock = Date.now } = this.#options
+    const key = await verifySignature(request, { keys, service, now: clock() })
+    return { caller: this.#caller(exchange, key), key }
+  }
+
+  #caller(exchange: Exchange, key: AccessKey): Caller {
+    const principal = keyUser(this.#options.registryId, key)
+    exchange.principal = principal
+    return { principal, identity: key.policies, context: contextOf(exchange) }
+  }
+
+  #unauthorized({ outgoing }: Exchange): RegistryError {
+    outgoing.setHeader('WWW-Authenticate', `Basic realm="${this.#options.publicUrl}/",service="ecr.amazonaws.com"`)
+    return new RegistryError('unauthorized', 'UNAUTHORIZED', 'Not Authorized')
+  }
+}
+
+/** Connections here are plain, whatever stands in front. */
+const contextOf = ({ client }: Exchange): Caller['context'] => ({ sourceIp: client, secureTransport: false })

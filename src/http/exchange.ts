@@ -2,8 +2,8 @@ import { randomUUID } from 'node:crypto'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { HttpBindings } from '@hono/node-server'
 import { addressOf } from '../access/client-limits.ts'
+import type { Principal } from '../access/principal.ts'
 import { type Events, publish } from '../telemetry/events.ts'
-import { type Principal, principalOf } from './auth.ts'
 
 /** What the parts that answer a request add to its log line. */
 type Facts = Pick<
@@ -30,7 +30,8 @@ export class Exchange {
   /** How long a client may take for one chunk of a body. */
   readonly writeStallMs: number
   readonly client: string
-  readonly principal: Principal
+  /** Who calls, once that is decided. */
+  principal: Principal | undefined
   /** Whether the operating system took the whole answer. */
   answered = false
   readonly facts: Facts = { route: 'none', bytes: 0 }
@@ -42,7 +43,6 @@ export class Exchange {
     this.incoming = incoming
     this.outgoing = outgoing
     this.client = addressOf(incoming.socket.remoteAddress)
-    this.principal = principalOf(incoming)
     outgoing.on('error', () => {}) // told by 'close' too
     outgoing.once('close', () => {
       if (!this.answered) this.#gone.abort(new ConnectionClosed())
@@ -81,6 +81,7 @@ export class Exchange {
         durationMs: performance.now() - this.#startedAt,
         aborted: !this.answered,
         client: this.client,
+        principal: this.principal?.name,
         userAgent: (incoming.headers['user-agent'] ?? '').slice(0, 256),
       }),
     )

@@ -26,6 +26,8 @@ export type Events = {
     /** The answer broke off after its headers. */
     aborted: boolean
     client: string
+    /** Absent where nobody's identity was decided. */
+    principal?: string | undefined
     userAgent: string
     error?: unknown
   }

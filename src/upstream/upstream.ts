@@ -1,5 +1,5 @@
 import type { Digest } from '../oci/digest.ts'
-import { corrupt, isKind, manifestUnknown, nameUnknown } from '../oci/errors.ts'
+import { corrupt, isKind, manifestUnknown, nameUnknown, unavailable } from '../oci/errors.ts'
 import { isIndex, mediaTypes } from '../oci/manifest.ts'
 import type { RangeSpec } from '../oci/range.ts'
 import { type Reference, referrersTag } from '../oci/reference.ts'
@@ -75,6 +75,15 @@ export class Upstream implements Registry, AsyncDisposable {
       requestId,
     })
     return { descriptor: first.descriptor, ...(pull?.range && { range: first.range }), body }
+  }
+
+  /** Asks for nothing, to learn whether upstream is there and takes our credential. Throws where it does not. */
+  async check(pull?: Pull): Promise<void> {
+    const url = new URL('/v2/', this.#client.rule.upstream)
+    const repository = 'library/alpine' // tokens are for a repository; this one need not be there
+    const { incoming } = await this.#client.ask({ kind: 'ping', method: 'GET', url, repository, headers: {}, pull })
+    await incoming.drop()
+    if (incoming.status !== 200) throw unavailable(`${this.#client.host} answered ${incoming.status}`)
   }
 
   /** Reads the whole list: upstreams differ in how they order and page it. */

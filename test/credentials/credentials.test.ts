@@ -170,7 +170,7 @@ describe('a secret of AWS', () => {
     let now = 0
     aws.operations.GetSecretValue = () => ({ SecretString: '{"username":"u","password":"p"}' })
     aws.calls.length = 0
-    const credentials = secretsManagerCredentials(secretArn, () => now)
+    const credentials = secretsManagerCredentials(secretArn, { now: () => now })
     expect(await credentials.get()).toEqual({ username: 'u', password: 'p' })
     now = 299_000
     await credentials.get()

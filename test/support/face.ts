@@ -1,5 +1,7 @@
+import { Authority } from '../../src/access/authority.ts'
 import { ClientLimits } from '../../src/access/client-limits.ts'
 import { type AppOptions, createApp } from '../../src/http/app.ts'
+import { Authentication } from '../../src/http/auth.ts'
 import { type ListenOptions, listen } from '../../src/http/listen.ts'
 import { MemoryMetadata } from '../../src/metadata/memory.ts'
 import { Repositories } from '../../src/repositories/repositories.ts'
@@ -25,6 +27,14 @@ export const rule = (prefix: string, host: string, more: Partial<Rule> = {}): Ru
 export const hub = rule('docker.io', 'registry-1.docker.io')
 export const quay = rule('quay.io', 'quay.io', { repositories: { allow: [], deny: ['secret/*'] } })
 
+const openToAll = new Authentication({
+  mode: 'open',
+  registryId: '111122223333',
+  publicUrl: 'http://127.0.0.1:5000',
+  keys: new Map(),
+  tokens: { verify: async () => ({ state: 'invalid' }) },
+})
+
 type FaceOptions = Partial<AppOptions & Omit<ListenOptions, 'host' | 'port'>> & { cached?: string[] }
 
 /** The data port on a free port of loopback over a registry in memory, with all it announced. */
@@ -42,6 +52,9 @@ export async function startFace({ cached = [], ...options }: FaceOptions = {}) {
     book: new RuleBook([hub, quay], 'docker.io'),
     repositories: new Repositories(metadata),
     registryOf: () => registry,
+    cachedOf: () => registry,
+    authentication: openToAll,
+    authority: new Authority({ id: '111122223333', region: 'us-east-1' }),
     limits: new ClientLimits({ unknownPerMinute: 600 }),
     throttledStatus: 429,
     ...options,

@@ -1,12 +1,14 @@
 import { Hono } from 'hono/tiny'
+import type { Authority, Caller } from '../../access/authority.ts'
 import type { ClientLimits } from '../../access/client-limits.ts'
 import { LimitedRegistry } from '../../access/limited-registry.ts'
-import { unsupported } from '../../oci/errors.ts'
+import { denied, unsupported } from '../../oci/errors.ts'
 import { referenceText } from '../../oci/reference.ts'
 import type { Registry } from '../../oci/registry.ts'
 import type { Repositories } from '../../repositories/repositories.ts'
 import { assertAllowed, type Rule, upstreamHost } from '../../rules/rule.ts'
 import type { RuleBook } from '../../rules/rule-book.ts'
+import type { Authentication } from '../auth.ts'
 import type { Exchange, HttpEnv } from '../exchange.ts'
 import { answerBlob } from './blobs.ts'
 import { answerCatalog } from './catalog.ts'
@@ -22,6 +24,10 @@ export type OciOptions = {
   repositories: Repositories
   /** The registry to ask under a rule, by names of ours; without a rule, what is cached. */
   registryOf: (rule: Rule | undefined) => Registry
+  /** The same for those who may not have anything fetched. */
+  cachedOf: (rule: Rule | undefined) => Registry
+  authentication: Authentication
+  authority: Authority
   limits: ClientLimits
 }
 
@@ -33,47 +39,72 @@ export function ociApp(options: OciOptions): Hono<HttpEnv> {
     const { method, url: target = '' } = exchange.incoming
     if (!isApiPath(target, book)) return next()
     if (method !== 'GET' && method !== 'HEAD') throw unsupported('this registry is read-only')
+    const caller = await options.authentication.puller(exchange)
     const route = await parseRoute(target, book, (repository) => repositories.has(repository))
     if (!route) return next()
-    return answer(exchange, route, options)
+    return answer(exchange, caller, route, options)
   })
   return app
 }
 
-async function answer(exchange: Exchange, route: Route, options: OciOptions): Promise<Response> {
+/** What AWS calls the right to ask for it. */
+const actions = {
+  manifest: 'ecr:BatchGetImage',
+  tags: 'ecr:BatchGetImage',
+  referrers: 'ecr:BatchGetImage',
+  blob: 'ecr:GetDownloadUrlForLayer',
+  catalog: 'ecr:DescribeRepositories',
+} as const
+
+async function answer(exchange: Exchange, caller: Caller, route: Route, options: OciOptions): Promise<Response> {
   exchange.facts.route = route.kind
+  const { authority, repositories } = options
+  if (route.kind === 'base') return respondJson(exchange, 200, {})
+  if (route.kind === 'catalog') {
+    assertMay(authority, caller, actions.catalog, authority.repositoryArn('*'))
+    return answerCatalog(exchange, route, repositories)
+  }
+  if (route.kind !== 'tags') {
+    exchange.facts.reference = route.kind === 'manifest' ? referenceText(route.reference) : route.digest
+  }
+  const source = sourceFor(exchange, caller, actions[route.kind], route.name, options)
   switch (route.kind) {
-    case 'base':
-      return respondJson(exchange, 200, {})
-    case 'catalog':
-      return answerCatalog(exchange, route, options.repositories)
     case 'manifest':
-      exchange.facts.reference = referenceText(route.reference)
-      return asking(exchange, route.name, options, (source) => answerManifest(exchange, route, source))
+      return answerManifest(exchange, route, source)
     case 'blob':
-      exchange.facts.reference = route.digest
-      return asking(exchange, route.name, options, (source) => answerBlob(exchange, route, source))
+      return answerBlob(exchange, route, source)
     case 'tags':
-      return asking(exchange, route.name, options, (source) => answerTags(exchange, route, source))
+      return answerTags(exchange, route, source)
     case 'referrers':
-      exchange.facts.reference = route.digest
-      return asking(exchange, route.name, options, (source) => answerReferrers(exchange, route, source))
+      return answerReferrers(exchange, route, source)
   }
 }
 
-/** What comes before any question about a repository: the same for a cold, a warm and an unknown one. */
-function asking(
+/**
+ * What comes before any question about a repository: the same for a cold, a warm and an unknown one. Whoever may not
+ * have images imported is shown what is cached.
+ */
+function sourceFor(
   { requestId, signal, client, facts, outgoing }: Exchange,
+  caller: Caller,
+  action: string,
   { rule, repository, upstreamRepository, namespace }: Name,
-  { registryOf, limits }: OciOptions,
-  handle: (source: Source) => Promise<Response>,
-): Promise<Response> {
+  { registryOf, cachedOf, limits, authority }: OciOptions,
+): Source {
   facts.repository = repository
+  const resource = authority.repositoryArn(repository)
+  assertMay(authority, caller, action, resource)
   if (namespace !== undefined) outgoing.setHeader('OCI-Namespace', namespace)
   if (rule) {
     facts.upstream = upstreamHost(rule)
     assertAllowed(rule, upstreamRepository)
   }
-  const registry = new LimitedRegistry(registryOf(rule), limits, client)
-  return handle({ registry, pull: { requestId, signal } })
+  const mayImport = authority.allows(caller, 'ecr:BatchImportUpstreamImage', resource)
+  const registry = new LimitedRegistry(mayImport ? registryOf(rule) : cachedOf(rule), limits, client)
+  return { registry, pull: { requestId, signal } }
+}
+
+function assertMay(authority: Authority, caller: Caller, action: string, resource: string): void {
+  const refusal = authority.refusal(caller, action, resource)
+  if (refusal !== undefined) throw denied(refusal)
 }
