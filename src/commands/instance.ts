@@ -18,6 +18,7 @@ import { Metrics } from '../telemetry/metrics.ts'
 import { scrubInBackground } from './background-scrub.ts'
 import { controlSocket } from './control.ts'
 import { type CoreOptions, openCore } from './core.ts'
+import { controlOf } from './ecr.ts'
 import { version } from './version.ts'
 
 /** A cache at work. Its owner closes it. */
@@ -35,7 +36,7 @@ export type Instance = {
 /** Opens a cache and serves it. Needs no network. Throws `DataDirInUse`, and what the system throws. */
 export async function openInstance(config: Config, options: CoreOptions = {}): Promise<Instance> {
   await using opened = new AsyncDisposableStack()
-  const { metadata, book, rules, storage, directory, scrubber } = opened.use(await openCore(config, options))
+  const { metadata, book, rules, secrets, storage, directory, scrubber } = opened.use(await openCore(config, options))
   const { blobs } = storage
   const metrics = opened.use(new Metrics({ version, cacheLimit: config.cache.maxSize, usage: () => blobs.usage }))
   const { auth, dataDir, publicUrl, registry } = config
@@ -51,6 +52,7 @@ export async function openInstance(config: Config, options: CoreOptions = {}): P
     authority: new Authority(registry),
     limits: new ClientLimits(config.limits),
     throttledStatus: config.throttledStatus,
+    ecr: { ...controlOf(config, rules, secrets), tokens },
   })
   let draining = false
   const ready = () => readiness(dataDir, metadata, blobs.usage.degraded, draining)

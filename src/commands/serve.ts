@@ -16,9 +16,9 @@ export async function serve(args: readonly string[]): Promise<number> {
   const instance = await openInstance(config)
   const reloading = () => void reload(instance, args, log)
   process.on('SIGHUP', reloading)
+  log.info({ version, url: instance.url, adminUrl: instance.adminUrl }, 'listening')
   const { firstKeyFile } = instance
   if (firstKeyFile !== undefined) log.info({ file: firstKeyFile }, 'an access key of an administrator was made')
-  log.info({ version, url: instance.url, adminUrl: instance.adminUrl }, 'listening')
 
   const signal = await ending
   log.info({ signal, drainMs: config.timeouts.drainMs }, 'stopping')

@@ -24,10 +24,12 @@ export type ManagedRule =
 export class RuleConflict extends Error {
   override readonly name = 'RuleConflict'
   readonly reason: 'exists' | 'missing' | 'fixed' | 'limit'
+  readonly prefix: string
 
   constructor(reason: RuleConflict['reason'], prefix: string) {
     super(`rule ${prefix}: ${reason}`)
     this.reason = reason
+    this.prefix = prefix
   }
 }
 

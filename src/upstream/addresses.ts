@@ -16,6 +16,13 @@ export function isPublicAddress(text: string): boolean {
   return address.range() === 'unicast'
 }
 
+/** Whether an origin is HTTPS to a public address, or to a name, whose addresses are looked at when they are known. */
+export function isPublicOrigin(origin: string): boolean {
+  const { protocol, hostname } = new URL(origin)
+  const literal = hostname.replace(/^\[(.*)\]$/, '$1')
+  return protocol === 'https:' && (isIP(literal) === 0 || isPublicAddress(literal))
+}
+
 /** Throws `unavailable` where the host is written as an address that is not public. Names pass: they are not known yet. */
 export function assertPublicLiteral(hostname: string): void {
   const literal = hostname.replace(/^\[(.*)\]$/, '$1')

@@ -1,0 +1,127 @@
+import { Hono } from 'hono/tiny'
+import type { Authority } from '../../access/authority.ts'
+import type { Authentication, Signer } from '../auth.ts'
+import type { Exchange, HttpEnv } from '../exchange.ts'
+import { respond } from '../oci/respond.ts'
+import { Bodies } from './body.ts'
+import { AwsError, awsErrorOf } from './errors.ts'
+import type { OperationsByName } from './operation.ts'
+import { ecrOperations } from './operations.ts'
+import { pullThroughRuleOperations, type RulesOptions } from './pull-through-rules.ts'
+import { type RegistryOptions, registryOperations } from './registry.ts'
+import { type SecretsOptions, secretOperations } from './secrets.ts'
+import { answerSts, stsError } from './sts.ts'
+
+export type EcrOptions = Omit<RulesOptions & RegistryOptions & SecretsOptions, 'registryId'> & {
+  authentication: Authentication
+  authority: Authority
+}
+
+/** What one `X-Amz-Target` leads to. */
+type Service = { signingName: string; operations: OperationsByName }
+
+const jsonType = 'application/x-amz-json-1.1'
+const xmlType = 'text/xml; charset=utf-8'
+
+/**
+ * The control API: Amazon ECR's, with as much of Secrets Manager and STS as managing a cache takes. All of it is
+ * `POST /`, signed: https://docs.aws.amazon.com/AmazonECR/latest/APIReference/Welcome.html
+ */
+export function ecrApp(options: EcrOptions): Hono<HttpEnv> {
+  const registryId = options.registry.id
+  const services: ReadonlyMap<string, Service> = new Map([
+    [
+      'AmazonEC2ContainerRegistry_V20150921',
+      {
+        signingName: 'ecr',
+        operations: new Map([
+          ...pullThroughRuleOperations({ ...options, registryId }),
+          ...registryOperations({ ...options, registryId }),
+        ]),
+      },
+    ],
+    ['secretsmanager', { signingName: 'secretsmanager', operations: secretOperations(options) }],
+  ])
+  const bodies = new Bodies()
+  const signerOf = (exchange: Exchange, body: Uint8Array, service: string): Promise<Signer> => {
+    const { method = '', url = '', rawHeaders } = exchange.incoming
+    return options.authentication.signer(exchange, { method, target: url, headers: rawHeaders, body }, service)
+  }
+  const answerJson = async (exchange: Exchange, target: string): Promise<object> => {
+    const [prefix = '', name = '', ...rest] = target.split('.')
+    const service = rest.length === 0 ? services.get(prefix) : undefined
+    if (!service) throw unknownOperation()
+    return bodies.with(exchange.incoming, exchange.signal, async (body) => {
+      const signer = await signerOf(exchange, body, service.signingName)
+      const run = service.operations.get(name)
+      if (!run) throw service.signingName === 'ecr' ? unsupported(name) : unknownOperation()
+      exchange.facts.route = `${service.signingName}:${name}`
+      const input = parse(body)
+      assertOwnRegistry(input, registryId)
+      return run(input, { ...signer, authority: options.authority })
+    })
+  }
+
+  const app = new Hono<HttpEnv>()
+  app.post('/', async ({ env: { exchange } }) => {
+    exchange.facts.route = 'ecr'
+    const target = exchange.header('x-amz-target')
+    if (target === undefined) {
+      return answering(exchange, xmlType, stsError, () =>
+        bodies.with(exchange.incoming, exchange.signal, async (body) => {
+          const signer = await signerOf(exchange, body, 'sts')
+          return answerSts(body, signer, exchange.requestId)
+        }),
+      )
+    }
+    return answering(exchange, jsonType, jsonError, async () => JSON.stringify(await answerJson(exchange, target)))
+  })
+  return app
+}
+
+async function answering(
+  exchange: Exchange,
+  contentType: string,
+  describe: (error: AwsError, requestId: string) => string,
+  answer: () => Promise<string>,
+): Promise<Response> {
+  const headers = { 'Content-Type': contentType, 'x-amzn-RequestId': exchange.requestId }
+  try {
+    return await send(exchange, 200, headers, await answer())
+  } catch (cause) {
+    const error = awsErrorOf(cause, exchange)
+    const named = { ...headers, 'x-amzn-ErrorType': error.code }
+    return send(exchange, error.status, named, describe(error, exchange.requestId))
+  }
+}
+
+function send(exchange: Exchange, status: number, headers: Record<string, string>, text: string): Promise<Response> {
+  const body = Buffer.from(text)
+  return respond(exchange, { status, headers, length: body.byteLength, body })
+}
+
+const jsonError = ({ code, message }: AwsError): string => JSON.stringify({ __type: code, message })
+
+function parse(body: Buffer): unknown {
+  try {
+    return JSON.parse(body.toString() || '{}')
+  } catch {
+    throw new AwsError('SerializationException', 'The body is not JSON') // the parser's message quotes the text
+  }
+}
+
+/** There is one registry here; what another one holds is nobody's here to see. */
+function assertOwnRegistry(input: unknown, own: string): void {
+  const { registryId, registryIds } = Object(input) as { registryId?: unknown; registryIds?: unknown }
+  const named = [registryId, ...(Array.isArray(registryIds) ? registryIds : [])].filter((id) => id !== undefined)
+  if (named.every((id) => id === own)) return
+  throw new AwsError('AccessDeniedException', `There is no registry here but the one with id '${own}'`)
+}
+
+const unknownOperation = () => new AwsError('UnknownOperationException', 'The operation is not known')
+
+function unsupported(name: string): AwsError {
+  const known = ecrOperations.get(name)
+  if (!known) return unknownOperation()
+  return new AwsError('UnsupportedOperationException', `${name} is not supported. ${known.reason}`)
+}

@@ -1,0 +1,56 @@
+import { z } from 'zod'
+import { AwsError, invalidParameter } from './errors.ts'
+
+const segments = '[a-z0-9]+((\\.|_|__|-+)[a-z0-9]+)*(\\/[a-z0-9]+((\\.|_|__|-+)[a-z0-9]+)*)*'
+const prefixPattern = new RegExp(`^(${segments}\\/?|ROOT)$`)
+const secretArnPattern =
+  /^arn:aws(-\w+)*:secretsmanager:[a-zA-Z0-9-:]+:secret:ecr-pullthroughcache\/[a-zA-Z0-9/_+=.@-]+$/
+
+/** Members of the operations, with the patterns and limits of Amazon ECR's service model. */
+export const registryId = z.string().regex(/^[0-9]{12}$/)
+
+/** A slash at its end is assumed always, so that one that is written means nothing. */
+export const prefix = z
+  .string()
+  .min(2)
+  .max(30)
+  .regex(prefixPattern)
+  .transform((text) => text.replace(/\/$/, ''))
+
+export const credentialArn = z.string().min(50).max(612).regex(secretArnPattern)
+
+export const customRoleArn = z.string().max(2048)
+
+export const pageSize = z.int().min(1).max(1000)
+
+export const nextToken = z.string().max(1024)
+
+/** What is wrong with an input, in AWS's words. No value is quoted. */
+export function inputError(issues: readonly z.core.$ZodIssue[], input: unknown): AwsError {
+  const [issue] = issues
+  if (!issue || issue.path.length === 0) return new AwsError('SerializationException', 'The input is no JSON object')
+  const member = issue.path.map((part, index) => (typeof part === 'number' || index === 0 ? part : `.${String(part)}`))
+  const name = member.map(String).join('')
+  const value = issue.path.reduce<unknown>((tree, part) => (Object(tree) as Record<PropertyKey, unknown>)[part], input)
+  if (issue.code === 'invalid_type' && value !== undefined && value !== null) {
+    return new AwsError('SerializationException', `The value at '${name}' is not of the type that it should have`)
+  }
+  return invalidParameter(name, value === undefined || value === null ? 'Member must not be null' : constraintOf(issue))
+}
+
+function constraintOf(issue: z.core.$ZodIssue): string {
+  switch (issue.code) {
+    case 'invalid_format':
+      return `must satisfy regular expression '${String(issue.pattern ?? issue.format).replace(/^\/|\/$/g, '')}'`
+    case 'too_small':
+      return `Member must have ${measureOf(issue.origin)} greater than or equal to ${issue.minimum}`
+    case 'too_big':
+      return `Member must have ${measureOf(issue.origin)} less than or equal to ${issue.maximum}`
+    case 'invalid_value':
+      return `Member must satisfy enum value set: [${issue.values.join(', ')}]`
+    default:
+      return issue.message
+  }
+}
+
+const measureOf = (origin: string): string => (origin === 'string' || origin === 'array' ? 'length' : 'value')

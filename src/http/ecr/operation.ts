@@ -1,0 +1,38 @@
+import type { z } from 'zod'
+import type { Authority } from '../../access/authority.ts'
+import type { Signer } from '../auth.ts'
+import { AwsError } from './errors.ts'
+import { inputError } from './input.ts'
+
+/** Who asks for an operation, and who decides whether they may. */
+export type Call = Signer & { readonly authority: Authority }
+
+/** Resolves to the members of the answer. Throws `AwsError`. */
+export type Operation = (input: unknown, call: Call) => Promise<object>
+
+export type OperationsByName = ReadonlyMap<string, Operation>
+
+/** What an operation is made of: nothing of it runs before the input is read and the caller may. */
+export type Definition<S extends z.ZodType> = {
+  /** As policies name it: `ecr:DescribeRegistry`. */
+  action: string
+  input: S
+  /** What is asked for; absent, `*`. */
+  resource?: (input: z.output<S>) => string
+  run: (input: z.output<S>, call: Call) => Promise<object> | object
+}
+
+export function operation<S extends z.ZodType>({ action, input, resource, run }: Definition<S>): Operation {
+  return async (given, call) => {
+    const parsed = input.safeParse(given)
+    if (!parsed.success) throw inputError(parsed.error.issues, given)
+    assertMay(call, action, resource?.(parsed.data) ?? '*')
+    return run(parsed.data, call)
+  }
+}
+
+/** Throws `AccessDeniedException`. */
+export function assertMay({ caller, authority }: Call, action: string, resource: string): void {
+  const refusal = authority.refusal(caller, action, resource)
+  if (refusal !== undefined) throw new AwsError('AccessDeniedException', refusal)
+}
