@@ -3,7 +3,9 @@ import type { Caller } from '../access/authority.ts'
 import { parseBasic } from '../access/basic.ts'
 import { builtInPolicies } from '../access/built-in-policies.ts'
 import { anonymous, keyUser } from '../access/principal.ts'
+import { SignatureError } from '../access/signature-error.ts'
 import { type RawRequest, verifySignature } from '../access/sigv4.ts'
+import { parseAuthorization } from '../access/sigv4-authorization.ts'
 import { type TokenVerdict, tokenUser } from '../access/tokens.ts'
 import { denied, RegistryError } from '../oci/errors.ts'
 import type { Exchange } from './exchange.ts'
@@ -48,6 +50,17 @@ export class Authentication {
     if (verdict.state === 'valid') return this.#caller(exchange, verdict.key)
     if (verdict.state === 'expired') throw denied('Your authorization token has expired. Reauthenticate and try again.')
     throw this.#unauthorized(exchange)
+  }
+
+  /**
+   * Throws `SignatureError` where a request cannot be one that somebody signed, whatever its body turns out to be: who
+   * has no key is not waited for.
+   */
+  assertSignable(exchange: Exchange): void {
+    const { keyId } = parseAuthorization(exchange.header('authorization'))
+    if (this.#options.keys.get(keyId)) return
+    const message = 'The security token included in the request is invalid.'
+    throw new SignatureError('UnrecognizedClientException', message)
   }
 
   /** Who signed a request to `service`. In every mode somebody has to. Throws `SignatureError`. */

@@ -93,7 +93,13 @@ withTools('skopeo', ...registryTools)('a cache that is managed by the ECR API', 
   it('F83: denies a key without rights, cold and warm, and its holder the API', async () => {
     await using registry = await startRegistry()
     await push(registry, 'team/app', 'v1', makeImage({ seed: 'denied', layers: 1 }))
-    const login = { Statement: { Effect: 'Allow', Action: 'ecr:GetAuthorizationToken', Resource: '*' } }
+    const login = {
+      Statement: {
+        Effect: 'Allow',
+        Action: ['ecr:GetAuthorizationToken', 'ecr:CreatePullThroughCacheRule'],
+        Resource: '*',
+      },
+    }
     const keys = { admin: 'AdministratorAccess', visitor: login }
     await using cistern = await startCistern({ rules: [{ prefix: 'up', upstream: registry.proxy.url }], config })
     const accessKeys = []
@@ -119,6 +125,14 @@ withTools('skopeo', ...registryTools)('a cache that is managed by the ECR API', 
     await expect(clients.ecr.send(new DescribePullThroughCacheRulesCommand({}))).rejects.toMatchObject({
       name: 'AccessDeniedException',
       message: expect.stringContaining('arn:aws:iam::000000000000:user/visitor is not authorized'),
+    })
+    const secret = { Name: 'ecr-pullthroughcache/up', SecretString: '{"username":"u","accessToken":"canary"}' }
+    using owner = clientsOf(cistern, keyOf('admin'))
+    const { ARN = '' } = await owner.secrets.send(new CreateSecretCommand(secret))
+    const stolen = { ecrRepositoryPrefix: 'mine', upstreamRegistryUrl: registry.proxy.url, credentialArn: ARN }
+    await expect(clients.ecr.send(new CreatePullThroughCacheRuleCommand(stolen))).rejects.toMatchObject({
+      name: 'AccessDeniedException',
+      message: expect.stringContaining('secretsmanager:GetSecretValue'),
     })
     expect(cistern.logs.join('\n')).not.toContain('canary')
   })

@@ -47,11 +47,15 @@ export function ecrApp(options: EcrOptions): Hono<HttpEnv> {
     const { method = '', url = '', rawHeaders } = exchange.incoming
     return options.authentication.signer(exchange, { method, target: url, headers: rawHeaders, body }, service)
   }
+  const withBody = <T>(exchange: Exchange, use: (body: Buffer) => Promise<T>): Promise<T> => {
+    options.authentication.assertSignable(exchange)
+    return bodies.with(exchange.incoming, exchange.signal, use)
+  }
   const answerJson = async (exchange: Exchange, target: string): Promise<object> => {
     const [prefix = '', name = '', ...rest] = target.split('.')
     const service = rest.length === 0 ? services.get(prefix) : undefined
     if (!service) throw unknownOperation()
-    return bodies.with(exchange.incoming, exchange.signal, async (body) => {
+    return withBody(exchange, async (body) => {
       const signer = await signerOf(exchange, body, service.signingName)
       const run = service.operations.get(name)
       if (!run) throw service.signingName === 'ecr' ? unsupported(name) : unknownOperation()
@@ -68,7 +72,7 @@ export function ecrApp(options: EcrOptions): Hono<HttpEnv> {
     const target = exchange.header('x-amz-target')
     if (target === undefined) {
       return answering(exchange, xmlType, stsError, () =>
-        bodies.with(exchange.incoming, exchange.signal, async (body) => {
+        withBody(exchange, async (body) => {
           const signer = await signerOf(exchange, body, 'sts')
           return answerSts(body, signer, exchange.requestId)
         }),

@@ -7,7 +7,7 @@ import type { Rule } from '../../rules/rule.ts'
 import { type ManagedRule, RuleConflict, type RulesInForce } from '../../rules/rules-in-force.ts'
 import { AwsError, invalidParameter, validation } from './errors.ts'
 import { credentialArn, customRoleArn, nextToken, pageSize, prefix } from './input.ts'
-import { type Operation, type OperationsByName, operation } from './operation.ts'
+import { assertMay, type Call, type Operation, type OperationsByName, operation } from './operation.ts'
 import { pageOf } from './paging.ts'
 import { upstreamRegistry, upstreamRegistryOf, upstreamUrlOf } from './upstreams.ts'
 
@@ -45,10 +45,10 @@ export function pullThroughRuleOperations(options: RulesOptions): OperationsByNa
           credentialArn: credentialArn.exactOptional(),
           customRoleArn: customRoleArn.exactOptional(),
         }),
-        run: async (input) => {
+        run: async (input, call) => {
           const rule = newRule(input, options)
           if (rules.get(rule.prefix)) throw new RuleConflict('exists', rule.prefix)
-          if (input.credentialArn !== undefined) await assertUsable(input.credentialArn, options)
+          if (input.credentialArn !== undefined) await assertUsable(input.credentialArn, call, options)
           return whole({ kind: 'api', rule: await rules.create(rule) }, registryId)
         },
       }),
@@ -82,10 +82,10 @@ export function pullThroughRuleOperations(options: RulesOptions): OperationsByNa
           credentialArn: credentialArn.exactOptional(),
           customRoleArn: customRoleArn.exactOptional(),
         }),
-        run: async ({ ecrRepositoryPrefix, ...change }) => {
+        run: async ({ ecrRepositoryPrefix, ...change }, call) => {
           if (Object.keys(change).length === 0) throw validation('Either credentialArn or customRoleArn is required')
           if (found(ecrRepositoryPrefix).kind === 'file') throw new RuleConflict('fixed', ecrRepositoryPrefix)
-          if (change.credentialArn !== undefined) await assertUsable(change.credentialArn, options)
+          if (change.credentialArn !== undefined) await assertUsable(change.credentialArn, call, options)
           const rule = await rules.update(ecrRepositoryPrefix, { ...change, updatedAt: clock() })
           const managed: ManagedRule = { kind: 'api', rule }
           const { upstreamRegistryUrl: _, upstreamRegistry: __, createdAt: ___, ...told } = whole(managed, registryId)
@@ -172,7 +172,12 @@ const secretErrors = {
   ],
 } as const
 
-async function assertUsable(arn: string, { faultOfSecret }: RulesOptions): Promise<void> {
+/**
+ * A rule sends its secret to whatever upstream it names. AWS knows its few upstreams; here it takes the right to read
+ * the secret to give it to one.
+ */
+async function assertUsable(arn: string, call: Call, { faultOfSecret }: RulesOptions): Promise<void> {
+  assertMay(call, 'secretsmanager:GetSecretValue', arn)
   const fault = await faultOfSecret(arn)
   if (fault === undefined) return
   const [code, message] = secretErrors[fault]

@@ -1,4 +1,5 @@
 import { request } from 'node:http'
+import { connect } from 'node:net'
 import { text } from 'node:stream/consumers'
 import { SignatureV4 } from '@smithy/signature-v4'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
@@ -55,6 +56,14 @@ async function send(sending: Sending) {
   return { status: response.statusCode, headers: response.headers, text: await text(response) }
 }
 
+/** What comes back for bytes of which the rest never comes, until the connection is closed. */
+async function exchangeRaw(head: string): Promise<string> {
+  const { hostname, port } = new URL(cistern.url)
+  const socket = connect(Number(port), hostname)
+  socket.write(head)
+  return text(socket)
+}
+
 const refused = async (sending: Sending) => {
   const { status, headers, text } = await send(sending)
   const { __type, message } = JSON.parse(text)
@@ -101,6 +110,21 @@ describe('a request', () => {
     expect(chunked).toMatchObject({ status: 413, type: 'RequestEntityTooLargeException' })
     expect((await send({})).status).toBe(200)
   })
+})
+
+it('who has no key is not waited for', async () => {
+  const unfinished = { 'content-length': '1000', 'x-amz-target': ecr('DescribeRegistry') }
+  const { host } = new URL(cistern.url)
+  const credential = 'AWS4-HMAC-SHA256 Credential=AKIANOBODY/20260101/us-east-1/ecr/aws4_request'
+  const stranger = `${credential}, SignedHeaders=host, Signature=${'0'.repeat(64)}`
+  for (const [authorization, type] of [
+    ['', 'MissingAuthenticationTokenException'],
+    [stranger, 'UnrecognizedClientException'],
+  ]) {
+    const lines = Object.entries({ host, authorization, ...unfinished }).map(([name, value]) => `${name}: ${value}`)
+    const answer = await exchangeRaw(`POST / HTTP/1.1\r\n${lines.join('\r\n')}\r\n\r\n`)
+    expect(answer).toContain(`"__type":"${type}"`)
+  }
 })
 
 describe('GetCallerIdentity', () => {
