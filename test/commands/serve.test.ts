@@ -144,9 +144,9 @@ describe('cistern serve', () => {
     const anywhere = ['--listen', '127.0.0.1:0', '--admin-listen', '127.0.0.1:0', '--data-dir', data.path]
     const child = spawn(process.execPath, [main, 'serve', ...anywhere], { stdio: ['ignore', 'pipe', 'inherit'] })
     const ended = once(child, 'exit')
-    const [line] = await once(child.stdout, 'data')
+    const [lines] = await once(child.stdout, 'data')
     child.stdout.destroy()
-    const { url } = JSON.parse(line.toString())
+    const { url } = JSON.parse(lines.toString().split('\n', 1)[0])
     for (let n = 0; n < requests; n++) expect((await fetchBytes(`${url}/v2/`)).status).toBe(200)
     child.kill('SIGTERM')
     expect(await ended).toEqual([0, null])

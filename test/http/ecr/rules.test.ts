@@ -159,6 +159,13 @@ describe('pull-through cache rules', () => {
   })
 })
 
+it('the log says where the first key is, and not what it is', () => {
+  const [line, ...others] = cistern.logs.filter((line) => line.includes('access key'))
+  expect(others).toEqual([])
+  expect(line).toContain('access-keys.json')
+  expect(line).not.toContain(key.accessKeyId)
+})
+
 describe('the registry', () => {
   it('describes itself', async () => {
     expect(await clients.ecr.send(new DescribeRegistryCommand({}))).toMatchObject({
