@@ -28,7 +28,7 @@ async function pullAll(images: string[], host: string): Promise<Record<string, s
 const tools = ['podman', 'buildah', 'containerd', 'ctr', ...debianImageTools, ...registryTools] as const
 
 withTools(...tools)('clients that mirror docker.io', () => {
-  it('pull the same through every shape of name, by one transfer, and again from a sealed Cistern', async () => {
+  it('H116: pull the same through every shape of name, by one transfer, and again from a sealed Cistern', async () => {
     await using registry = await startRegistry()
     await using cistern = await startCistern({
       rules: [ruleFor(registry, { prefix: 'docker.io', tagTtl: '0' })],
