@@ -2,9 +2,13 @@ import { mkdtempDisposable, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { stringify } from 'yaml'
+import packageJson from '../../package.json' with { type: 'json' }
 import { root } from './paths.ts'
 import { Service } from './process.ts'
 import type { TestRegistry } from './registry.ts'
+
+/** Those that `npm start` gives to Node. */
+const nodeFlags = packageJson.scripts.start.match(/--\S+/g) ?? []
 
 export type RuleConfig = {
   prefix: string
@@ -117,7 +121,7 @@ export class CisternProcess implements AsyncDisposable {
 type Running = { service: Service; addresses: Addresses }
 
 async function serve(directory: string, env: NodeJS.ProcessEnv): Promise<Running> {
-  const args = [join(root, 'src', 'main.ts'), 'serve', '--config', configFile(directory)]
+  const args = [...nodeFlags, join(root, 'src', 'main.ts'), 'serve', '--config', configFile(directory)]
   const service = new Service(process.execPath, args, { env, cwd: directory })
   try {
     return { service, addresses: await service.line(listeningLine) }
