@@ -60,9 +60,15 @@ export async function inspect(dataDir: string): Promise<{ wrong: string[]; bytes
   const wrong: string[] = []
   let bytes = 0
   for (const [digest, { path, isFile }] of await blobFiles(dataDir)) {
-    const content = isFile ? await readFile(path) : Buffer.alloc(0)
+    const content = isFile ? await readFile(path).catch(absent) : Buffer.alloc(0)
+    if (!content) continue
     if (!isFile || digestOfBytes(content) !== digest) wrong.push(digest)
     bytes += content.length
   }
   return { wrong, bytes }
+}
+
+/** A file that was evicted, or put aside, since it was listed is neither right nor wrong. */
+function absent(error: NodeJS.ErrnoException): undefined {
+  if (error.code !== 'ENOENT') throw error
 }
