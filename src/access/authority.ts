@@ -25,12 +25,16 @@ export class Authority {
     return `arn:aws:ecr:${region}:${id}:repository/${repository}`
   }
 
-  allows(caller: Caller, action: string, resource: string): boolean {
-    return this.refusal(caller, action, resource) === undefined
+  async allows(caller: Caller, action: string, resource: string): Promise<boolean> {
+    return (await this.refusal(caller, action, resource)) === undefined
   }
 
   /** Why the caller may not, in AWS's words; `undefined` where they may. */
-  refusal({ principal, identity, context }: Caller, action: string, resource: string): string | undefined {
+  async refusal(
+    { principal, identity, context }: Caller,
+    action: string,
+    resource: string,
+  ): Promise<string | undefined> {
     const decision = decide({ principal, identity, action, resource, context })
     if (decision === 'allow') return undefined
     const who = 'arn' in principal ? principal.arn : principal.name

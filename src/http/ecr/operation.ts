@@ -26,13 +26,13 @@ export function operation<S extends z.ZodType>({ action, input, resource, run }:
   return async (given, call) => {
     const parsed = input.safeParse(given)
     if (!parsed.success) throw inputError(parsed.error.issues, given)
-    assertMay(call, action, resource?.(parsed.data) ?? '*')
+    await assertMay(call, action, resource?.(parsed.data) ?? '*')
     return run(parsed.data, call)
   }
 }
 
-/** Throws `AccessDeniedException`. */
-export function assertMay({ caller, authority }: Call, action: string, resource: string): void {
-  const refusal = authority.refusal(caller, action, resource)
+/** Rejects with `AccessDeniedException`. */
+export async function assertMay({ caller, authority }: Call, action: string, resource: string): Promise<void> {
+  const refusal = await authority.refusal(caller, action, resource)
   if (refusal !== undefined) throw new AwsError('AccessDeniedException', refusal)
 }

@@ -177,7 +177,7 @@ const secretErrors = {
  * the secret to give it to one.
  */
 async function assertUsable(arn: string, call: Call, { faultOfSecret }: RulesOptions): Promise<void> {
-  assertMay(call, 'secretsmanager:GetSecretValue', arn)
+  await assertMay(call, 'secretsmanager:GetSecretValue', arn)
   const fault = await faultOfSecret(arn)
   if (fault === undefined) return
   const [code, message] = secretErrors[fault]

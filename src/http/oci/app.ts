@@ -61,13 +61,13 @@ async function answer(exchange: Exchange, caller: Caller, route: Route, options:
   const { authority, repositories } = options
   if (route.kind === 'base') return respondJson(exchange, 200, {})
   if (route.kind === 'catalog') {
-    assertMay(authority, caller, actions.catalog, authority.repositoryArn('*'))
+    await assertMay(authority, caller, actions.catalog, authority.repositoryArn('*'))
     return answerCatalog(exchange, route, repositories)
   }
   if (route.kind !== 'tags') {
     exchange.facts.reference = route.kind === 'manifest' ? referenceText(route.reference) : route.digest
   }
-  const source = sourceFor(exchange, caller, actions[route.kind], route.name, options)
+  const source = await sourceFor(exchange, caller, actions[route.kind], route.name, options)
   switch (route.kind) {
     case 'manifest':
       return answerManifest(exchange, route, source)
@@ -84,27 +84,27 @@ async function answer(exchange: Exchange, caller: Caller, route: Route, options:
  * What comes before any question about a repository: the same for a cold, a warm and an unknown one. Whoever may not
  * have images imported is shown what is cached.
  */
-function sourceFor(
+async function sourceFor(
   { requestId, signal, client, facts, outgoing }: Exchange,
   caller: Caller,
   action: string,
   { rule, repository, upstreamRepository, namespace }: Name,
   { registryOf, cachedOf, limits, authority }: OciOptions,
-): Source {
+): Promise<Source> {
   facts.repository = repository
   const resource = authority.repositoryArn(repository)
-  assertMay(authority, caller, action, resource)
+  await assertMay(authority, caller, action, resource)
   if (namespace !== undefined) outgoing.setHeader('OCI-Namespace', namespace)
   if (rule) {
     facts.upstream = upstreamHost(rule)
     assertAllowed(rule, upstreamRepository)
   }
-  const mayImport = authority.allows(caller, 'ecr:BatchImportUpstreamImage', resource)
+  const mayImport = await authority.allows(caller, 'ecr:BatchImportUpstreamImage', resource)
   const registry = new LimitedRegistry(mayImport ? registryOf(rule) : cachedOf(rule), limits, client)
   return { registry, pull: { requestId, signal } }
 }
 
-function assertMay(authority: Authority, caller: Caller, action: string, resource: string): void {
-  const refusal = authority.refusal(caller, action, resource)
+async function assertMay(authority: Authority, caller: Caller, action: string, resource: string): Promise<void> {
+  const refusal = await authority.refusal(caller, action, resource)
   if (refusal !== undefined) throw denied(refusal)
 }
