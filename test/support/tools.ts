@@ -16,7 +16,7 @@ export const debianPackages = [
   { package: 'containerd', tools: ['containerd', 'ctr'], needs: 'client suites' },
   { package: 'curl', tools: ['curl'], needs: 'the tour of the README' },
   { package: 'golang-go', tools: ['go'], needs: 'the conformance suite' },
-  { package: 'python3-venv', tools: ['python3'], needs: 'the stand-in for AWS Secrets Manager' },
+  { package: 'python3-venv', tools: ['python3'], needs: 'the AWS CLI, and the stand-in for AWS Secrets Manager' },
 ] as const
 
 /** Made under `.cache` by the set-up. */
@@ -24,6 +24,7 @@ export const builtTools = {
   conformance: join(cacheDirectory, 'conformance', 'conformance.test'),
   olareg: join(cacheDirectory, 'conformance', 'olareg'),
   moto_server: join(cacheDirectory, 'moto', 'bin', 'moto_server'),
+  aws: join(cacheDirectory, 'awscli', 'bin', 'aws'),
 } as const
 
 export type Tool = (typeof debianPackages)[number]['tools'][number] | keyof typeof builtTools
@@ -33,13 +34,15 @@ const oldestGo = [1, 21] as const
 
 /** Where `tool` is, or `undefined`. Daemons stand in directories that PATH may lack. */
 export function findTool(tool: Tool): string | undefined {
-  const candidates = Object.hasOwn(builtTools, tool)
-    ? [builtTools[tool as keyof typeof builtTools]]
-    : [...(process.env.PATH ?? '').split(delimiter), '/usr/sbin', '/sbin', '/usr/local/go/bin'].map((directory) =>
-        join(directory, tool),
-      )
-  const found = candidates.find(isExecutable)
-  return tool === 'go' && found && !isRecentGo(found) ? undefined : found
+  if (Object.hasOwn(builtTools, tool)) {
+    const built = builtTools[tool as keyof typeof builtTools]
+    if (isExecutable(built)) return built
+    if (tool !== 'aws') return undefined // any other AWS CLI of version 1 does as well
+  }
+  const directories = [...(process.env.PATH ?? '').split(delimiter), '/usr/sbin', '/sbin', '/usr/local/go/bin']
+  const found = directories.map((directory) => join(directory, tool)).find(isExecutable)
+  const accepts = demands.get(tool)
+  return found && accepts && !accepts(found) ? undefined : found
 }
 
 export const missingTools = (tools: readonly Tool[]): Tool[] => tools.filter((tool) => !findTool(tool))
@@ -65,3 +68,13 @@ function isRecentGo(path: string): boolean {
   const [major = 0, minor = 0] = version?.slice(1).map(Number) ?? []
   return major > oldestGo[0] || (major === oldestGo[0] && minor >= oldestGo[1])
 }
+
+/** Version 2 lacks `get-login`. */
+const isFirstAws = (path: string): boolean =>
+  execFileSync(path, ['--version'], { encoding: 'utf8' }).startsWith('aws-cli/1.')
+
+/** What a tool that is found on PATH has to be. */
+const demands: ReadonlyMap<Tool, (path: string) => boolean> = new Map([
+  ['go', isRecentGo],
+  ['aws', isFirstAws],
+])
