@@ -1,13 +1,10 @@
 import { access, constants } from 'node:fs/promises'
 import { Authority } from '../access/authority.ts'
 import { ClientLimits } from '../access/client-limits.ts'
-import { KeyRing } from '../access/keys.ts'
-import { Tokens } from '../access/tokens.ts'
 import type { Scrubber } from '../cache/scrub.ts'
 import type { Config } from '../config.ts'
 import { adminApp, type Readiness } from '../http/admin/app.ts'
 import { createApp } from '../http/app.ts'
-import { Authentication } from '../http/auth.ts'
 import { controlApp } from '../http/control/app.ts'
 import { listenOnSocket } from '../http/control/socket.ts'
 import { type Listener, listen } from '../http/listen.ts'
@@ -15,6 +12,7 @@ import type { Metadata } from '../metadata/metadata.ts'
 import { Repositories } from '../repositories/repositories.ts'
 import { publish } from '../telemetry/events.ts'
 import { Metrics } from '../telemetry/metrics.ts'
+import { openAccess } from './access.ts'
 import { scrubInBackground } from './background-scrub.ts'
 import { controlSocket } from './control.ts'
 import { type CoreOptions, openCore } from './core.ts'
@@ -39,10 +37,8 @@ export async function openInstance(config: Config, options: CoreOptions = {}): P
   const { metadata, book, rules, secrets, storage, directory, scrubber } = opened.use(await openCore(config, options))
   const { blobs } = storage
   const metrics = opened.use(new Metrics({ version, cacheLimit: config.cache.maxSize, usage: () => blobs.usage }))
-  const { auth, dataDir, publicUrl, registry } = config
-  const keys = await KeyRing.open({ configured: config.accessKeys, dataDir })
-  const tokens = await Tokens.open({ dataDir, registryId: registry.id, keys })
-  const authentication = new Authentication({ mode: auth.mode, registryId: registry.id, publicUrl, keys, tokens })
+  const { dataDir, registry } = config
+  const { keys, tokens, authentication } = await openAccess(config)
   const app = createApp({
     book,
     repositories: new Repositories(metadata),

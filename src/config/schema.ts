@@ -158,6 +158,7 @@ export const schema = z.strictObject({
     .strictObject({
       id: text(/^\d{12}$/, 'must be twelve digits in quotes').prefault('000000000000'),
       region: text(/^[a-z0-9-]+$/, 'must be a region such as us-east-1').prefault('us-east-1'),
+      strictRegion: boolean.prefault(false),
     })
     .prefault({}),
   auth: z.strictObject({ mode: choice('open', 'required').prefault('open') }).prefault({}),

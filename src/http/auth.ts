@@ -18,6 +18,8 @@ export type AuthenticationOptions = {
   publicUrl: string
   keys: { get(id: string): AccessKey | undefined }
   tokens: { verify(password: string): Promise<TokenVerdict> }
+  /** The only region that may sign; absent, any may. */
+  region?: string
   /** Milliseconds since the epoch. */
   clock?: () => number
 }
@@ -65,8 +67,8 @@ export class Authentication {
 
   /** Who signed a request to `service`. In every mode somebody has to. Throws `SignatureError`. */
   async signer(exchange: Exchange, request: RawRequest, service: string): Promise<Signer> {
-    const { keys, clock = Date.now } = this.#options
-    const key = await verifySignature(request, { keys, service, now: clock() })
+    const { keys, region, clock = Date.now } = this.#options
+    const key = await verifySignature(request, { keys, service, now: clock(), ...(region !== undefined && { region }) })
     return { caller: this.#caller(exchange, key), key }
   }
 
