@@ -55,15 +55,16 @@ export function ecrApp(options: EcrOptions): Hono<HttpEnv> {
     const [prefix = '', name = '', ...rest] = target.split('.')
     const service = rest.length === 0 ? services.get(prefix) : undefined
     if (!service) throw unknownOperation()
-    return withBody(exchange, async (body) => {
+    const { run, input, signer } = await withBody(exchange, async (body) => {
       const signer = await signerOf(exchange, body, service.signingName)
       const run = service.operations.get(name)
       if (!run) throw service.signingName === 'ecr' ? unsupported(name) : unknownOperation()
       exchange.facts.route = `${service.signingName}:${name}`
-      const input = parse(body)
-      assertOwnRegistry(input, registryId)
-      return run(input, { ...signer, authority: options.authority })
+      return { run, input: parse(body), signer }
     })
+    // From here on others are read: an operation may have to wait for an upstream.
+    assertOwnRegistry(input, registryId)
+    return run(input, { ...signer, authority: options.authority, exchange })
   }
 
   const app = new Hono<HttpEnv>()

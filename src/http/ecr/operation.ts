@@ -1,11 +1,12 @@
 import type { z } from 'zod'
 import type { Authority } from '../../access/authority.ts'
 import type { Signer } from '../auth.ts'
+import type { Exchange } from '../exchange.ts'
 import { AwsError } from './errors.ts'
 import { inputError } from './input.ts'
 
-/** Who asks for an operation, and who decides whether they may. */
-export type Call = Signer & { readonly authority: Authority }
+/** Who asks for an operation, by which exchange, and who decides whether they may. */
+export type Call = Signer & { readonly authority: Authority; readonly exchange: Exchange }
 
 /** Resolves to the members of the answer. Throws `AwsError`. */
 export type Operation = (input: unknown, call: Call) => Promise<object>
@@ -17,8 +18,8 @@ export type Definition<S extends z.ZodType> = {
   /** As policies name it: `ecr:DescribeRegistry`. */
   action: string
   input: S
-  /** What is asked for; absent, `*`. */
-  resource?: (input: z.output<S>) => string
+  /** The ARN of what is asked for; absent, `*`. */
+  resource?: (input: z.output<S>, call: Call) => Promise<string> | string
   run: (input: z.output<S>, call: Call) => Promise<object> | object
 }
 
@@ -26,7 +27,7 @@ export function operation<S extends z.ZodType>({ action, input, resource, run }:
   return async (given, call) => {
     const parsed = input.safeParse(given)
     if (!parsed.success) throw inputError(parsed.error.issues, given)
-    await assertMay(call, action, resource?.(parsed.data) ?? '*')
+    await assertMay(call, action, (await resource?.(parsed.data, call)) ?? '*')
     return run(parsed.data, call)
   }
 }
