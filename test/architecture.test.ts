@@ -34,7 +34,10 @@ const table: Table = {
     packages: [builtin, 'jose', 'bcryptjs', '@smithy/signature-v4', 'lru-cache', 'ipaddr.js'],
   },
   'secrets/': { ours: [...vocabulary, 'files/'], packages: [builtin] },
-  'repositories/': { ours: [...vocabulary, ...ports, 'rules/'], packages: [builtin] },
+  'repositories/': {
+    ours: [...vocabulary, ...ports, 'metadata/settings.ts', 'rules/'],
+    packages: [builtin, 'lru-cache'],
+  },
   'http/': {
     ours: [...vocabulary, ...ports, 'rules/', 'access/', 'secrets/', 'repositories/'],
     packages: [builtin, 'hono', '@hono/node-server'],

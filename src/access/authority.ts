@@ -1,6 +1,7 @@
+import { LRUCache } from 'lru-cache'
 import type { Facts } from './condition.ts'
 import { decide } from './policy.ts'
-import type { PolicyDocument } from './policy-document.ts'
+import { type PolicyDocument, parsePolicy } from './policy-document.ts'
 import type { Principal } from './principal.ts'
 
 /** Somebody who asks for something, as far as it decides whether they may. */
@@ -11,12 +12,24 @@ export type Caller = {
   readonly context: Omit<Facts, 'principalArn' | 'resourceTags'>
 }
 
+/** The policies of resources, in JSON, as they were checked when they were set. `Settings` has them. */
+export type ResourcePolicies = {
+  of(repository: string): Promise<{ policy?: string; tags?: readonly (readonly [key: string, value: string])[] }>
+  registry(): Promise<{ policy?: string }>
+}
+
+const maxDocuments = 1000
+
 /** Who may do what in one registry: the one place that asks policies. */
 export class Authority {
   readonly #registry: { readonly id: string; readonly region: string }
+  readonly #policies: ResourcePolicies
+  /** By their text. */
+  readonly #documents = new LRUCache<string, PolicyDocument>({ max: maxDocuments })
 
-  constructor(registry: { readonly id: string; readonly region: string }) {
+  constructor(registry: { readonly id: string; readonly region: string }, policies: ResourcePolicies) {
     this.#registry = registry
+    this.#policies = policies
   }
 
   /** `repository` is a name of ours, or `*` for all of them. */
@@ -35,7 +48,18 @@ export class Authority {
     action: string,
     resource: string,
   ): Promise<string | undefined> {
-    const decision = decide({ principal, identity, action, resource, context })
+    const registry = await this.#policies.registry()
+    const repository = this.#repositoryIn(resource)
+    const { policy, tags } = repository === undefined ? {} : await this.#policies.of(repository)
+    const decision = decide({
+      principal,
+      identity,
+      action,
+      resource,
+      context: { ...context, ...(tags && { resourceTags: new Map(tags) }) },
+      repositoryPolicy: this.#document(policy, 'repository'),
+      registryPolicy: this.#document(registry.policy, 'registry'),
+    })
     if (decision === 'allow') return undefined
     const who = 'arn' in principal ? principal.arn : principal.name
     const why =
@@ -43,5 +67,19 @@ export class Authority {
         ? 'with an explicit deny in a policy'
         : `because no identity-based policy allows the ${action} action`
     return `User: ${who} is not authorized to perform: ${action} on resource: ${resource} ${why}`
+  }
+
+  #repositoryIn(resource: string): string | undefined {
+    const prefix = this.repositoryArn('')
+    const repository = resource.startsWith(prefix) ? resource.slice(prefix.length) : '*'
+    return repository === '*' ? undefined : repository
+  }
+
+  #document(text: string | undefined, kind: 'repository' | 'registry'): PolicyDocument | undefined {
+    if (text === undefined) return undefined
+    const key = `${kind} ${text}`
+    const document = this.#documents.get(key) ?? parsePolicy(text, kind)
+    this.#documents.set(key, document)
+    return document
   }
 }

@@ -82,20 +82,11 @@ export class Evictor {
   }
 
   /** Removes what else points to blobs that go: they may be held without the image that they belong to. */
-  async #unlink({ images, blobs }: EvictionPlan, links: readonly LinkEntry[]): Promise<void> {
-    const { metadata } = this.#options
+  async #unlink({ blobs }: EvictionPlan, links: readonly LinkEntry[]): Promise<void> {
     const gone = new Set(blobs)
-    const loose = links.filter(({ digest }) => gone.has(digest))
-    for (const { repository, digest } of loose) await metadata.links.delete(linkKey(repository, digest))
-    for (const repository of new Set([...images, ...loose].map(({ repository }) => repository))) {
-      if (!(await this.#holdsAnything(repository))) await metadata.repositories.delete(repository)
+    for (const { repository, digest } of links) {
+      if (gone.has(digest)) await this.#options.metadata.links.delete(linkKey(repository, digest))
     }
-  }
-
-  async #holdsAnything(repository: string): Promise<boolean> {
-    const range = { prefix: linkKey(repository, '' as Digest), limit: 1 }
-    for await (const _ of this.#options.metadata.links.entries(range)) return true
-    return false
   }
 
   async #blobs(): Promise<Map<Digest, BlobInfo>> {

@@ -8,10 +8,22 @@ import type { Fills } from './fills.ts'
 import type { ManifestMemory } from './manifest-memory.ts'
 import type { Uses } from './uses.ts'
 
+/** What is decided about repositories, as far as it matters to a cache of them. */
+export type RepositoryDecisions = {
+  /**
+   * Lets a repository come to be, if it is not there yet, at this instant in milliseconds since the epoch. Rejects where
+   * what is decided about it cannot be kept: it is not there then.
+   */
+  begin(repository: string, createdAt: number): Promise<void>
+  /** Whether a tag stays where it points, whatever upstream says. */
+  isImmutable(repository: string, tag: string): Promise<boolean>
+}
+
 /** What all rules share. */
 export type Cache = {
   blobs: BlobStore
   metadata: Metadata
+  decisions: RepositoryDecisions
   fills: Fills
   memory: ManifestMemory
   uses: Uses

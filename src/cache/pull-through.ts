@@ -36,7 +36,7 @@ export class PullThrough implements Registry {
   readonly #lists: CachedLists
 
   constructor(cache: Cache, origin: Origin) {
-    const links = new Links(cache.metadata, origin.rule?.upstream, cache.clock)
+    const links = new Links(cache, origin.rule?.upstream)
     const negatives = new Negatives(origin.rule?.negativeTtlMs ?? 0)
     const stored = new Stored(cache.blobs, origin.registry !== undefined)
     const recovery = new Recovery(cache, origin, stored, links)

@@ -77,9 +77,11 @@ export class CachedTags {
     const { repository, tag, wanted, pull } = question
     const stored = await this.#stored(repository, tag)
     try {
-      const sighted = this.#sightings.get(repository)?.get(tag)
+      const immutable = stored && (await this.#cache.decisions.isImmutable(repository, tag))
+      const sighted = immutable ? undefined : this.#sightings.get(repository)?.get(tag)
       const known = sighted ?? stored
-      const served = known && (this.#fresh(tag, known) ?? (sighted ? undefined : this.#meanwhile(question, known)))
+      const served =
+        known && (this.#fresh(tag, known, immutable) ?? (sighted ? undefined : this.#meanwhile(question, known)))
       const located = served ?? (await this.#check(question, stored))
       if (wanted === 'descriptor' || located.manifest) return located
       return await this.#withManifest(located, repository, tag, pull)
@@ -99,9 +101,9 @@ export class CachedTags {
     return descriptor && { descriptor, checkedAt: record.checkedAt }
   }
 
-  #fresh(tag: string, target: Target): Located | undefined {
+  #fresh(tag: string, target: Target, immutable = false): Located | undefined {
     const { descriptor } = target
-    if (!this.#origin.registry) return { descriptor, outcome: { cache: 'hit' } }
+    if (!this.#origin.registry || immutable) return { descriptor, outcome: { cache: 'hit' } }
     const ttlMs = this.#freshForMs(tag, target)
     return ttlMs > 0 ? { descriptor, outcome: { cache: 'hit', ttlMs } } : undefined
   }

@@ -8,6 +8,8 @@ import type { Config } from '../config.ts'
 import { lockDataDir } from '../metadata/lock.ts'
 import type { Metadata } from '../metadata/metadata.ts'
 import { SqliteMetadata } from '../metadata/sqlite.ts'
+import { SqliteSettings } from '../metadata/sqlite-settings.ts'
+import { Settings } from '../repositories/settings.ts'
 import { RuleBook } from '../rules/rule-book.ts'
 import { RuleFile } from '../rules/rule-file.ts'
 import { RulesInForce } from '../rules/rules-in-force.ts'
@@ -21,6 +23,7 @@ export type Core = AsyncDisposable & {
   book: RuleBook
   rules: RulesInForce
   secrets: Secrets
+  settings: Settings
   storage: Storage
   directory: Directory
   scrubber: Scrubber
@@ -35,14 +38,19 @@ export async function openCore(config: Config, { fileSystem }: CoreOptions = {})
   await mkdir(config.dataDir, { recursive: true, mode: 0o700 })
   opened.use(lockDataDir(config.dataDir))
   const metadata = opened.use(SqliteMetadata.open(join(config.dataDir, 'metadata.db')))
-  const secrets = await Secrets.open({ dataDir: config.dataDir, registry: config.registry })
+  const secrets = await Secrets.open({ dataDir: config.dataDir, registry: config.registry, ...config.secrets })
+  const settings = new Settings(
+    opened.use(SqliteSettings.open(join(config.dataDir, 'settings.db'))),
+    metadata.repositories,
+  )
+  await settings.restore(metadata.since)
   const book = new RuleBook(config.rules, config.defaultUpstream)
   const storage = opened.use(await openStorage(config, metadata, book, fileSystem))
   const { blobs, memory, uses } = storage
   const { revalidateMs, retryPauseMs } = config.timeouts
   const fills = new Fills(blobs)
   const directory = new Directory({
-    cache: { blobs, metadata, fills, memory, uses, clock: Date.now, revalidateMs, retryPauseMs },
+    cache: { blobs, metadata, decisions: settings, fills, memory, uses, clock: Date.now, revalidateMs, retryPauseMs },
     offline: config.offline,
     openUpstream: (rule) => openUpstream(rule, config, secrets),
   })
@@ -69,6 +77,7 @@ export async function openCore(config: Config, { fileSystem }: CoreOptions = {})
     book,
     rules,
     secrets,
+    settings,
     storage,
     directory,
     scrubber,

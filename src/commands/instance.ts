@@ -34,7 +34,8 @@ export type Instance = {
 /** Opens a cache and serves it. Needs no network. Throws `DataDirInUse`, and what the system throws. */
 export async function openInstance(config: Config, options: CoreOptions = {}): Promise<Instance> {
   await using opened = new AsyncDisposableStack()
-  const { metadata, book, rules, secrets, storage, directory, scrubber } = opened.use(await openCore(config, options))
+  const core = opened.use(await openCore(config, options))
+  const { metadata, book, rules, secrets, settings, storage, directory, scrubber } = core
   const { blobs } = storage
   const metrics = opened.use(new Metrics({ version, cacheLimit: config.cache.maxSize, usage: () => blobs.usage }))
   const { dataDir, registry } = config
@@ -45,7 +46,7 @@ export async function openInstance(config: Config, options: CoreOptions = {}): P
     registryOf: (rule) => directory.registryOf(rule),
     cachedOf: (rule) => directory.cachedOf(rule),
     authentication,
-    authority: new Authority(registry),
+    authority: new Authority(registry, settings),
     limits: new ClientLimits(config.limits),
     throttledStatus: config.throttledStatus,
     ecr: { ...controlOf(config, rules, secrets), tokens },

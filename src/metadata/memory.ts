@@ -1,4 +1,5 @@
 import type { Collection, KeyRange, Link, Metadata, ReferrersRecord, RepositoryRecord, Tag } from './metadata.ts'
+import type { RegistrySettings, RepositorySettings, RepositoryTemplate, SettingsStore } from './settings.ts'
 
 /** Facts that last as long as the process: for tests and demonstrations. */
 export class MemoryMetadata implements Metadata {
@@ -11,6 +12,15 @@ export class MemoryMetadata implements Metadata {
   constructor(since = 0) {
     this.since = since
   }
+
+  async [Symbol.asyncDispose](): Promise<void> {}
+}
+
+/** Settings that last as long as the process. */
+export class MemorySettings implements SettingsStore {
+  readonly repositories: Collection<RepositorySettings> = new MemoryCollection()
+  readonly templates: Collection<RepositoryTemplate> = new MemoryCollection()
+  readonly registry: Collection<RegistrySettings> = new MemoryCollection()
 
   async [Symbol.asyncDispose](): Promise<void> {}
 }

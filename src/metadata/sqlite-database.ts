@@ -6,22 +6,33 @@ import { publish } from '../telemetry/events.ts'
 const schemaVersion = 1
 
 /**
+ * With `NORMAL` a commit outlives the process and its kill; a power cut may take the last ones, never the file. Such a
+ * fact costs one question upstream, whereas `FULL` costs each write the time of an fsync on the event loop.
+ */
+export type Durability = 'NORMAL' | 'FULL'
+
+/**
  * Opens a database file with these tables, and makes what is missing. SQLite keeps an index of its log in a file that
  * processes share. A full disk does not take that file: then this process keeps the index to itself, so that what is
  * known can be read, and written once there is room.
  */
-export function openDatabase(path: string, tables: readonly string[]): DatabaseSync {
+export function openDatabase(path: string, tables: readonly string[], durability: Durability): DatabaseSync {
   closeSync(openSync(path, 'a', 0o600))
   try {
-    return prepare(path, tables, 'NORMAL')
+    return prepare(path, tables, durability, 'NORMAL')
   } catch (error) {
     if (!isRefusal(error)) throw error
     publish('cistern:fault', { where: 'metadata', kind: 'internal', message: 'the disk takes no writes', error })
-    return prepare(path, tables, 'EXCLUSIVE')
+    return prepare(path, tables, durability, 'EXCLUSIVE')
   }
 }
 
-function prepare(path: string, tables: readonly string[], locking: 'NORMAL' | 'EXCLUSIVE'): DatabaseSync {
+function prepare(
+  path: string,
+  tables: readonly string[],
+  durability: Durability,
+  locking: 'NORMAL' | 'EXCLUSIVE',
+): DatabaseSync {
   const database = new DatabaseSync(path, { timeout: 1000 })
   try {
     database.exec(`PRAGMA locking_mode = ${locking}`)
@@ -29,9 +40,7 @@ function prepare(path: string, tables: readonly string[], locking: 'NORMAL' | 'E
     if (version > schemaVersion) {
       throw new Error(`${path} was written by a newer version of Cistern (${version}, this one reads ${schemaVersion})`)
     }
-    // NORMAL: a commit outlives the process and its kill; a power cut may take the last ones, never the file. Such a
-    // fact costs one question upstream, whereas FULL would cost each write the time of an fsync on the event loop.
-    database.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL')
+    database.exec(`PRAGMA journal_mode = WAL; PRAGMA synchronous = ${durability}`)
     for (const table of tables) {
       database.exec(`CREATE TABLE IF NOT EXISTS ${table} (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID`)
     }

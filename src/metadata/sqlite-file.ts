@@ -3,28 +3,39 @@ import { open as openFile, rename, rm } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { backup, type DatabaseSync, type SQLInputValue, type StatementSync } from 'node:sqlite'
 import { publish } from '../telemetry/events.ts'
-import { assertSound, isCorruption, openDatabase } from './sqlite-database.ts'
+import { assertSound, type Durability, isCorruption, openDatabase } from './sqlite-database.ts'
 
 /** What the file knows of itself. */
 const about = 'about'
 
+export type SqliteFileOptions = {
+  clock: () => number
+  /** What is lost of it makes Cistern slower, never wrong. */
+  expendable: boolean
+}
+
 /**
  * A database file that replaces itself: found corrupt, at the start or later, it is set aside as `<path>.corrupt-<n>`,
- * and its latest sound backup takes its place, or a fresh one is begun. What is lost makes Cistern slower, never wrong.
+ * and its latest sound backup takes its place. Without one, an expendable file is begun afresh, and any other one stays
+ * where it is.
  */
 export class SqliteFile {
+  readonly expendable: boolean
   readonly #path: string
   readonly #tables: readonly string[]
   readonly #clock: () => number
+  readonly #durability: Durability
   readonly #statements = new Map<string, StatementSync>()
   #database: DatabaseSync
   #since = 0
   #changed = true
 
-  constructor(path: string, tables: readonly string[], clock: () => number) {
+  constructor(path: string, tables: readonly string[], { clock, expendable }: SqliteFileOptions) {
+    this.expendable = expendable
     this.#path = path
     this.#tables = [about, ...tables]
     this.#clock = clock
+    this.#durability = expendable ? 'NORMAL' : 'FULL'
     this.#database = this.#open()
     this.#since = Number((this.first(`SELECT value FROM ${about} WHERE key = 'since'`) as Row | undefined)?.value ?? 0)
   }
@@ -92,9 +103,9 @@ export class SqliteFile {
   }
 
   #open(): DatabaseSync {
-    if (!existsSync(this.#path)) return this.#begin()
+    if (!existsSync(this.#path)) return this.#begin(this.#restore())
     try {
-      return openDatabase(this.#path, this.#tables)
+      return openDatabase(this.#path, this.#tables, this.#durability)
     } catch (error) {
       if (!isCorruption(error)) throw error
       return this.#replace(error)
@@ -104,18 +115,22 @@ export class SqliteFile {
   #replace(error: unknown): DatabaseSync {
     let n = 1
     while (existsSync(`${this.#path}.corrupt-${n}`)) n++
-    for (const suffix of sidecars) {
-      if (existsSync(this.#path + suffix)) renameSync(this.#path + suffix, `${this.#path}.corrupt-${n}${suffix}`)
+    const aside = `${this.#path}.corrupt-${n}`
+    move(this.#path, aside)
+    const restored = this.#restore()
+    if (!restored && !this.expendable) {
+      move(aside, this.#path)
+      throw new Error(`${this.#path} is corrupt, and there is no backup that could take its place`, { cause: error })
     }
-    const message = `the metadata were corrupt and are set aside as ${this.#path}.corrupt-${n}`
+    const message = `${this.#path} was corrupt and is set aside as ${aside}`
     publish('cistern:fault', { where: 'metadata', kind: 'corrupt', message, error })
-    return this.#begin()
+    return this.#begin(restored)
   }
 
   /** From the latest sound backup, where there is one. */
-  #begin(): DatabaseSync {
+  #begin(restored: DatabaseSync | undefined): DatabaseSync {
     this.#statements.clear()
-    const database = this.#restore() ?? openDatabase(this.#path, this.#tables)
+    const database = restored ?? openDatabase(this.#path, this.#tables, this.#durability)
     this.#since = this.#clock()
     database.prepare(`INSERT OR REPLACE INTO ${about} (key, value) VALUES ('since', ?)`).run(String(this.#since))
     return database
@@ -126,9 +141,9 @@ export class SqliteFile {
       let database: DatabaseSync | undefined
       try {
         copyFileSync(copy, this.#path)
-        database = openDatabase(this.#path, this.#tables)
+        database = openDatabase(this.#path, this.#tables, this.#durability)
         assertSound(database)
-        publish('cistern:fault', { where: 'metadata', kind: 'corrupt', message: `the metadata are those of ${copy}` })
+        publish('cistern:fault', { where: 'metadata', kind: 'corrupt', message: `${this.#path} is made of ${copy}` })
         return database
       } catch (error) {
         if (database?.isOpen) database.close()
@@ -145,5 +160,9 @@ type Row = { value: string }
 
 /** The file itself, and those that SQLite keeps beside it. */
 const sidecars = ['', '-wal', '-shm']
+
+function move(from: string, to: string): void {
+  for (const suffix of sidecars) if (existsSync(from + suffix)) renameSync(from + suffix, to + suffix)
+}
 
 const backupsOf = (path: string) => [`${path}.backup`, `${path}.backup-previous`] as const

@@ -4,7 +4,8 @@ import { ManifestMemory } from '../../src/cache/manifest-memory.ts'
 import { type Cache, Origin } from '../../src/cache/origin.ts'
 import { PullThrough } from '../../src/cache/pull-through.ts'
 import { Uses } from '../../src/cache/uses.ts'
-import { MemoryMetadata } from '../../src/metadata/memory.ts'
+import { MemoryMetadata, MemorySettings } from '../../src/metadata/memory.ts'
+import { Settings } from '../../src/repositories/settings.ts'
 import type { Rule } from '../../src/rules/rule.ts'
 import { ScriptedRegistry } from './scripted-registry.ts'
 
@@ -25,9 +26,12 @@ export const rule: Rule = {
 export function given(change: Partial<Rule> = {}, parts: Partial<Cache> = {}) {
   const blobs = parts.blobs ?? new MemoryStore()
   const clock = { now: 1_000_000 }
+  const metadata = parts.metadata ?? new MemoryMetadata()
+  const settings = new Settings(new MemorySettings(), metadata.repositories)
   const cache: Cache = {
     blobs,
-    metadata: new MemoryMetadata(),
+    metadata,
+    decisions: settings,
     fills: new Fills(blobs),
     memory: new ManifestMemory(1024 * 1024),
     uses: new Uses(blobs, () => clock.now),
@@ -40,5 +44,5 @@ export function given(change: Partial<Rule> = {}, parts: Partial<Cache> = {}) {
   const open = (registry: ScriptedRegistry | undefined = upstream, again: Partial<Rule> = {}) =>
     new PullThrough(cache, new Origin({ ...rule, ...change, ...again }, registry))
   const offline = () => new PullThrough(cache, new Origin({ ...rule, ...change }, undefined))
-  return { cache, clock, upstream, registry: open(), open, offline }
+  return { cache, settings, clock, upstream, registry: open(), open, offline }
 }

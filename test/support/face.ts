@@ -3,8 +3,9 @@ import { ClientLimits } from '../../src/access/client-limits.ts'
 import { type AppOptions, createApp } from '../../src/http/app.ts'
 import { Authentication } from '../../src/http/auth.ts'
 import { type ListenOptions, listen } from '../../src/http/listen.ts'
-import { MemoryMetadata } from '../../src/metadata/memory.ts'
+import { MemoryMetadata, MemorySettings } from '../../src/metadata/memory.ts'
 import { Repositories } from '../../src/repositories/repositories.ts'
+import { Settings } from '../../src/repositories/settings.ts'
 import type { Rule } from '../../src/rules/rule.ts'
 import { RuleBook } from '../../src/rules/rule-book.ts'
 import { type Events, subscribe } from '../../src/telemetry/events.ts'
@@ -41,6 +42,7 @@ type FaceOptions = Partial<AppOptions & Omit<ListenOptions, 'host' | 'port'>> & 
 export async function startFace({ cached = [], ...options }: FaceOptions = {}) {
   const metadata = new MemoryMetadata()
   for (const repository of cached) await metadata.repositories.set(repository, { createdAt: 0 })
+  const settings = new Settings(new MemorySettings(), metadata.repositories)
   const registry = new MemoryRegistry()
   const requests: Events['cistern:request'][] = []
   const faults: Events['cistern:fault'][] = []
@@ -54,7 +56,7 @@ export async function startFace({ cached = [], ...options }: FaceOptions = {}) {
     registryOf: () => registry,
     cachedOf: () => registry,
     authentication: openToAll,
-    authority: new Authority({ id: '111122223333', region: 'us-east-1' }),
+    authority: new Authority({ id: '111122223333', region: 'us-east-1' }, settings),
     limits: new ClientLimits({ unknownPerMinute: 600 }),
     throttledStatus: 429,
     ...options,
