@@ -1,34 +1,24 @@
 import { Hono } from 'hono/tiny'
 import type { Authority, Caller } from '../../access/authority.ts'
-import type { ClientLimits } from '../../access/client-limits.ts'
-import { LimitedRegistry } from '../../access/limited-registry.ts'
 import { denied, unsupported } from '../../oci/errors.ts'
 import { referenceText } from '../../oci/reference.ts'
-import type { Registry } from '../../oci/registry.ts'
 import type { Repositories } from '../../repositories/repositories.ts'
-import { assertAllowed, type Rule, upstreamHost } from '../../rules/rule.ts'
 import type { RuleBook } from '../../rules/rule-book.ts'
 import type { Authentication } from '../auth.ts'
 import type { Exchange, HttpEnv } from '../exchange.ts'
+import { type SourceOptions, sourceFor } from '../source.ts'
 import { answerBlob } from './blobs.ts'
 import { answerCatalog } from './catalog.ts'
 import { answerManifest } from './manifests.ts'
-import { isApiPath, type Name, parseRoute, type Route } from './names.ts'
+import { isApiPath, parseRoute, type Route } from './names.ts'
 import { answerReferrers } from './referrers.ts'
 import { respondJson } from './respond.ts'
-import type { Source } from './route.ts'
 import { answerTags } from './tags.ts'
 
-export type OciOptions = {
+export type OciOptions = SourceOptions & {
   book: RuleBook
   repositories: Repositories
-  /** The registry to ask under a rule, by names of ours; without a rule, what is cached. */
-  registryOf: (rule: Rule | undefined) => Registry
-  /** The same for those who may not have anything fetched. */
-  cachedOf: (rule: Rule | undefined) => Registry
   authentication: Authentication
-  authority: Authority
-  limits: ClientLimits
 }
 
 /** The OCI distribution API, read-only: https://github.com/opencontainers/distribution-spec/blob/v1.1.1/spec.md */
@@ -67,7 +57,11 @@ async function answer(exchange: Exchange, caller: Caller, route: Route, options:
   if (route.kind !== 'tags') {
     exchange.facts.reference = route.kind === 'manifest' ? referenceText(route.reference) : route.digest
   }
-  const source = await sourceFor(exchange, caller, actions[route.kind], route.name, options)
+  const { name } = route
+  exchange.facts.repository = name.repository
+  await assertMay(authority, caller, actions[route.kind], authority.repositoryArn(name.repository))
+  if (name.namespace !== undefined) exchange.outgoing.setHeader('OCI-Namespace', name.namespace)
+  const source = await sourceFor(exchange, caller, name, options)
   switch (route.kind) {
     case 'manifest':
       return answerManifest(exchange, route, source)
@@ -78,30 +72,6 @@ async function answer(exchange: Exchange, caller: Caller, route: Route, options:
     case 'referrers':
       return answerReferrers(exchange, route, source)
   }
-}
-
-/**
- * What comes before any question about a repository: the same for a cold, a warm and an unknown one. Whoever may not
- * have images imported is shown what is cached.
- */
-async function sourceFor(
-  { requestId, signal, client, facts, outgoing }: Exchange,
-  caller: Caller,
-  action: string,
-  { rule, repository, upstreamRepository, namespace }: Name,
-  { registryOf, cachedOf, limits, authority }: OciOptions,
-): Promise<Source> {
-  facts.repository = repository
-  const resource = authority.repositoryArn(repository)
-  await assertMay(authority, caller, action, resource)
-  if (namespace !== undefined) outgoing.setHeader('OCI-Namespace', namespace)
-  if (rule) {
-    facts.upstream = upstreamHost(rule)
-    assertAllowed(rule, upstreamRepository)
-  }
-  const mayImport = await authority.allows(caller, 'ecr:BatchImportUpstreamImage', resource)
-  const registry = new LimitedRegistry(mayImport ? registryOf(rule) : cachedOf(rule), limits, client)
-  return { registry, pull: { requestId, signal } }
 }
 
 async function assertMay(authority: Authority, caller: Caller, action: string, resource: string): Promise<void> {

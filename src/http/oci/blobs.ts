@@ -1,10 +1,11 @@
 import { contentRange, lengthOf, parseRange } from '../../oci/range.ts'
 import type { Outcome } from '../../oci/registry.ts'
 import type { Exchange } from '../exchange.ts'
+import type { Source } from '../source.ts'
 import { cacheHeaders } from './cache-status.ts'
 import { etagOf, noneMatchHits, rangeApplies } from './conditions.ts'
 import { respond } from './respond.ts'
-import type { Source, To } from './route.ts'
+import type { To } from './route.ts'
 
 /** A blob or one range of it. What only looks at a blob, a HEAD or a condition that holds, opens none. */
 export async function answerBlob(exchange: Exchange, route: To<'blob'>, { registry, pull }: Source) {

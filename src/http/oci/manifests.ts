@@ -1,9 +1,10 @@
 import type { Descriptor, Outcome } from '../../oci/registry.ts'
 import type { Exchange } from '../exchange.ts'
+import type { Source } from '../source.ts'
 import { cacheHeaders } from './cache-status.ts'
 import { etagOf, noneMatchHits } from './conditions.ts'
 import { respond } from './respond.ts'
-import type { Source, To } from './route.ts'
+import type { To } from './route.ts'
 
 /** A manifest as it is stored, whatever `Accept` says: a digest has one media type. */
 export async function answerManifest(exchange: Exchange, { reference }: To<'manifest'>, { registry, pull }: Source) {

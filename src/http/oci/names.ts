@@ -94,6 +94,10 @@ function mountOf(path: string, book: RuleBook): Mount | undefined {
   return undefined
 }
 
+/** The repository of a name that stands in no path, as `/v2/<name>/…` leads to it. Throws `unknown`. */
+export const nameOf = (written: string, book: RuleBook, has: Has): Promise<Name> =>
+  resolveName({ path: '/v2', rest: [] }, written, undefined, book, has)
+
 async function resolveName(
   mount: Mount,
   written: string,

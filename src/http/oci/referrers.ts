@@ -1,8 +1,9 @@
 import { mediaTypes } from '../../oci/manifest.ts'
 import type { Exchange } from '../exchange.ts'
+import type { Source } from '../source.ts'
 import { cacheHeaders } from './cache-status.ts'
 import { respondJson } from './respond.ts'
-import type { Source, To } from './route.ts'
+import type { To } from './route.ts'
 
 /** https://github.com/opencontainers/distribution-spec/blob/v1.1.1/spec.md#listing-referrers */
 export async function answerReferrers(exchange: Exchange, route: To<'referrers'>, { registry, pull }: Source) {

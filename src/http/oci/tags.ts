@@ -1,8 +1,9 @@
 import type { Exchange } from '../exchange.ts'
+import type { Source } from '../source.ts'
 import { cacheHeaders } from './cache-status.ts'
 import { nextLink, parsePage } from './paging.ts'
 import { respondJson } from './respond.ts'
-import type { Source, To } from './route.ts'
+import type { To } from './route.ts'
 
 export async function answerTags(exchange: Exchange, { name, query }: To<'tags'>, { registry, pull }: Source) {
   const page = parsePage(query)
