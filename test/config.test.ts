@@ -288,6 +288,7 @@ describe('the printed configuration', () => {
 listen: 127.0.0.1:7000
 defaultUpstream: none
 accessKeys: [{ id: AKIA, secretFile: f, user: u, policies: [AdministratorAccess, { Version: "2012-10-17" }] }]
+secrets: { keyFile: /run/secrets/key }
 cache: { maxSize: 1500MB, minFree: 7%, maxAge: 90d, manifestMemory: 1 }
 scrub: { interval: 30d, bytesPerSecond: 0 }
 timeouts: { connect: 1500ms, drain: 0 }

@@ -20,6 +20,7 @@ export function printConfig(config: Config): string {
     registry: config.registry,
     auth: config.auth,
     accessKeys: config.accessKeys,
+    secrets: config.secrets,
     cache: {
       maxSize: formatSize(cache.maxSize),
       minFree: 'percent' in cache.minFree ? `${cache.minFree.percent}%` : formatSize(cache.minFree.bytes),

@@ -163,6 +163,7 @@ export const schema = z.strictObject({
     .prefault({}),
   auth: z.strictObject({ mode: choice('open', 'required').prefault('open') }).prefault({}),
   accessKeys: z.array(accessKey).prefault([]),
+  secrets: z.strictObject({ keyFile: file.exactOptional() }).prefault({}),
   cache: z
     .strictObject({
       maxSize: size.prefault('50GiB'),

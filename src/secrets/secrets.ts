@@ -2,12 +2,15 @@ import { randomBytes, randomInt } from 'node:crypto'
 import { join } from 'node:path'
 import { PrivateFile } from '../files/private-file.ts'
 import { seal, sealKeyBytes, unseal } from './seal.ts'
+import { readSealKey } from './seal-key.ts'
 import { SecretError } from './secret-error.ts'
 import { type KeptSecret, readSecrets, writeSecrets } from './secrets-file.ts'
 
 export type SecretsOptions = {
   dataDir: string
   registry: { readonly id: string; readonly region: string }
+  /** Holds the key to use in place of one that is made here. */
+  keyFile?: string
   /** Milliseconds since the epoch. */
   clock?: () => number
 }
@@ -20,7 +23,8 @@ export type SecretVersion = { versionId: string; value: string }
 
 /**
  * Secrets that are kept here, for rules whose secrets are not in AWS. `secrets.json` in the data directory holds them
- * encrypted, each bound to its ARN and version, under the key in `secret-key`, which is made with the first secret.
+ * encrypted, each bound to its ARN and version, under the key that is given or, where none is, the one in `secret-key`,
+ * which is made with the first secret.
  */
 export class Secrets {
   readonly #file: PrivateFile
@@ -41,12 +45,19 @@ export class Secrets {
     this.#key = key
   }
 
-  /** Throws for a file that is damaged or a key of another length, and what the system throws. */
+  /**
+   * Throws for a file that is damaged, for a key of another length or one that opens none of the secrets, and what the
+   * system throws.
+   */
   static async open(options: SecretsOptions): Promise<Secrets> {
-    const kept = await readSecrets(secretsFile(options.dataDir))
-    const key = await keyFile(options.dataDir).read()
+    const { dataDir, keyFile: given } = options
+    const kept = await readSecrets(secretsFile(dataDir))
+    const key = given === undefined ? await keyFile(dataDir).read() : await readSealKey(given)
     if (key && key.length !== sealKeyBytes) throw new Error('secret-key does not hold 32 bytes')
     if (!key && kept.length > 0) throw new Error('secret-key is missing, and there are secrets that need it')
+    if (key && kept.length > 0 && !kept.some((secret) => opens(key, secret))) {
+      throw new Error(`${given ?? 'secret-key'} is not the key that the secrets in ${dataDir} were encrypted with`)
+    }
     return new Secrets(options, kept, key)
   }
 
@@ -155,5 +166,8 @@ const secretsFile = (dataDir: string) => new PrivateFile(join(dataDir, 'secrets.
 const keyFile = (dataDir: string) => new PrivateFile(join(dataDir, 'secret-key'))
 
 const contextOf = ({ arn, versionId }: Secret): string => `${arn}\n${versionId}`
+
+const opens = (key: Uint8Array, secret: KeptSecret): boolean =>
+  unseal(key, contextOf(secret), secret.sealed) !== undefined
 
 const told = ({ sealed: _, ...secret }: KeptSecret): Secret => secret

@@ -10,7 +10,8 @@ const version = { versionId: 'v1', value: '{"username":"u","accessToken":"canary
 
 async function open() {
   const directory = await mkdtempDisposable(join(tmpdir(), 'cistern-secrets-'))
-  const start = () => Secrets.open({ dataDir: directory.path, registry, clock: () => 1000 })
+  const start = (more: { keyFile?: string } = {}) =>
+    Secrets.open({ dataDir: directory.path, registry, clock: () => 1000, ...more })
   return {
     path: (file: string) => join(directory.path, file),
     start,
@@ -42,7 +43,7 @@ describe('a secret', () => {
     }
   })
 
-  it('is undecryptable with another key, or moved to another name', async () => {
+  it('is undecryptable moved to another name, and another key is none to start with', async () => {
     await using given = await open()
     await given.secrets.create(name, version)
     await given.secrets.create('ecr-pullthroughcache/other', { versionId: 'v1', value: 'other' })
@@ -51,10 +52,10 @@ describe('a secret', () => {
     await writeFile(given.path('secrets.json'), JSON.stringify(document))
     const swapped = await given.start()
     expect(() => swapped.valueOf(name)).toThrow(expect.objectContaining({ reason: 'undecryptable' }))
+    expect(swapped.valueOf('ecr-pullthroughcache/other')).toBe('other')
 
     await writeFile(given.path('secret-key'), Buffer.alloc(32))
-    const foreign = await given.start()
-    expect(() => foreign.valueOf('ecr-pullthroughcache/other')).toThrow(/undecryptable/)
+    await expect(given.start()).rejects.toThrow('secret-key is not the key that the secrets in')
 
     await rm(given.path('secret-key'))
     await expect(given.start()).rejects.toThrow('secret-key is missing')
@@ -89,5 +90,58 @@ describe('a secret', () => {
     await given.secrets.create(name, version)
     await writeFile(given.path('secrets.json'), '{"version":1,"secr')
     await expect(given.start()).rejects.toThrow('is damaged')
+  })
+})
+
+describe('a key that is given', () => {
+  const bytes = Buffer.from(Array.from({ length: 32 }, (_, at) => 7 * at))
+  const forms: [string, string | Buffer][] = [
+    ['as it is', bytes],
+    ['in hexadecimal', bytes.toString('hex')],
+    ['in hexadecimal, in capitals', bytes.toString('hex').toUpperCase()],
+    ['in base64, on a line', `${bytes.toString('base64')}\n`],
+  ]
+
+  it.each(forms)('encrypts in place of one of our own: %s', async (_, content) => {
+    await using given = await open()
+    const keyFile = given.path('given-key')
+    await writeFile(keyFile, content)
+    await (await given.start({ keyFile })).create(name, version)
+    expect(await readdir(given.path('.'))).not.toContain('secret-key')
+
+    await writeFile(keyFile, bytes)
+    expect((await given.start({ keyFile })).valueOf(name)).toBe(version.value)
+  })
+
+  it.each([
+    ['nothing', ''],
+    ['too little', bytes.subarray(1)],
+    ['too much', Buffer.concat([bytes, Buffer.from('canary')])],
+    ['half a key in hexadecimal', bytes.toString('hex').slice(32)],
+    ['base64 with blanks', bytes.toString('base64').replace(/^..../, '$& ')],
+  ])('has to be one: %s is none', async (_, content) => {
+    await using given = await open()
+    const keyFile = given.path('given-key')
+    await writeFile(keyFile, content)
+    await expect(given.start({ keyFile })).rejects.toThrow(`${keyFile} does not hold a key: 32 bytes`)
+  })
+
+  it('has to be there', async () => {
+    await using given = await open()
+    const keyFile = given.path('given-key')
+    await expect(given.start({ keyFile })).rejects.toThrow(`${keyFile} cannot be read (ENOENT)`)
+  })
+
+  it('has to be the right one, and a wrong one does no harm', async () => {
+    await using given = await open()
+    const keyFile = given.path('given-key')
+    await writeFile(keyFile, bytes)
+    await given.secrets.create(name, version)
+    const before = await readFile(given.path('secrets.json'), 'utf8')
+
+    await expect(given.start({ keyFile })).rejects.toThrow(`${keyFile} is not the key that the secrets in`)
+    expect(await readFile(given.path('secrets.json'), 'utf8')).toBe(before)
+    await writeFile(keyFile, await readFile(given.path('secret-key')))
+    expect((await given.start({ keyFile })).valueOf(name)).toBe(version.value)
   })
 })
