@@ -72,6 +72,7 @@ export class Evictor {
       const key = linkKey(repository, digest)
       for (const tag of tags.get(key) ?? []) await metadata.tags.delete(tagKey(repository, tag))
       await metadata.referrers.delete(key)
+      await metadata.pulls.delete(key)
     }
     await metadata.links.delete(linkKey(repository, manifest))
     const kept = new Set<Digest>()

@@ -1,4 +1,15 @@
-import type { Collection, KeyRange, Link, Metadata, ReferrersRecord, RepositoryRecord, Tag } from './metadata.ts'
+import type { Digest } from '../oci/digest.ts'
+import {
+  type Collection,
+  type KeyRange,
+  type Link,
+  type Metadata,
+  type PullRecord,
+  type ReferrersRecord,
+  type RepositoryRecord,
+  type Tag,
+  tagKey,
+} from './metadata.ts'
 import type { RegistrySettings, RepositorySettings, RepositoryTemplate, SettingsStore } from './settings.ts'
 
 /** Facts that last as long as the process: for tests and demonstrations. */
@@ -8,9 +19,19 @@ export class MemoryMetadata implements Metadata {
   readonly links: Collection<Link> = new MemoryCollection()
   readonly tags: Collection<Tag> = new MemoryCollection()
   readonly referrers: Collection<ReferrersRecord> = new MemoryCollection()
+  readonly pulls: Collection<PullRecord> = new MemoryCollection()
 
   constructor(since = 0) {
     this.since = since
+  }
+
+  async tagsOf(repository: string, digest: Digest): Promise<string[]> {
+    const prefix = tagKey(repository, '')
+    const names: string[] = []
+    for await (const [key, tag] of this.tags.entries({ prefix })) {
+      if (tag.digest === digest) names.push(key.slice(prefix.length))
+    }
+    return names
   }
 
   async [Symbol.asyncDispose](): Promise<void> {}

@@ -44,6 +44,9 @@ export type Tag = {
 
 export type ReferrersRecord = { referrers: Referrer[]; upstream: string; checkedAt: number }
 
+/** When an image was last pulled from a repository, in milliseconds since the epoch, within the hour. */
+export type PullRecord = { pulledAt: number }
+
 /** Facts about repositories. A fact that is lost makes Cistern slower, never wrong. Its owner disposes it. */
 export interface Metadata extends AsyncDisposable {
   /** Facts from before this instant may be missing, in milliseconds since the epoch: they were lost, or never known. */
@@ -56,6 +59,10 @@ export interface Metadata extends AsyncDisposable {
   readonly tags: Collection<Tag>
   /** By `linkKey` of the subject. */
   readonly referrers: Collection<ReferrersRecord>
+  /** By `linkKey` of the manifest. */
+  readonly pulls: Collection<PullRecord>
+  /** The names of the tags of a repository that point to `digest`, in their order; reads no others. */
+  tagsOf(repository: string, digest: Digest): Promise<string[]>
 }
 
 export const linkKey = (repository: string, digest: Digest): string => `${repository}@${digest}`

@@ -94,5 +94,5 @@ export class SqliteCollection<T> implements Collection<T> {
 }
 
 /** The least key that sorts after all that start with `prefix`. Keys are ASCII. */
-const successor = (prefix: string): string =>
+export const successor = (prefix: string): string =>
   prefix.slice(0, -1) + String.fromCharCode(prefix.charCodeAt(prefix.length - 1) + 1)

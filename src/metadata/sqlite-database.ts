@@ -11,25 +11,29 @@ const schemaVersion = 1
  */
 export type Durability = 'NORMAL' | 'FULL'
 
+/** A table as all are: values by key. */
+export const tableNamed = (name: string): string =>
+  `CREATE TABLE IF NOT EXISTS ${name} (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID`
+
 /**
- * Opens a database file with these tables, and makes what is missing. SQLite keeps an index of its log in a file that
+ * Opens a database file, and makes what `schema`, statements of SQL, says should be there. SQLite keeps an index of its log in a file that
  * processes share. A full disk does not take that file: then this process keeps the index to itself, so that what is
  * known can be read, and written once there is room.
  */
-export function openDatabase(path: string, tables: readonly string[], durability: Durability): DatabaseSync {
+export function openDatabase(path: string, schema: readonly string[], durability: Durability): DatabaseSync {
   closeSync(openSync(path, 'a', 0o600))
   try {
-    return prepare(path, tables, durability, 'NORMAL')
+    return prepare(path, schema, durability, 'NORMAL')
   } catch (error) {
     if (!isRefusal(error)) throw error
     publish('cistern:fault', { where: 'metadata', kind: 'internal', message: 'the disk takes no writes', error })
-    return prepare(path, tables, durability, 'EXCLUSIVE')
+    return prepare(path, schema, durability, 'EXCLUSIVE')
   }
 }
 
 function prepare(
   path: string,
-  tables: readonly string[],
+  schema: readonly string[],
   durability: Durability,
   locking: 'NORMAL' | 'EXCLUSIVE',
 ): DatabaseSync {
@@ -41,9 +45,7 @@ function prepare(
       throw new Error(`${path} was written by a newer version of Cistern (${version}, this one reads ${schemaVersion})`)
     }
     database.exec(`PRAGMA journal_mode = WAL; PRAGMA synchronous = ${durability}`)
-    for (const table of tables) {
-      database.exec(`CREATE TABLE IF NOT EXISTS ${table} (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID`)
-    }
+    for (const statement of schema) database.exec(statement)
     if (version < schemaVersion) database.exec(`PRAGMA user_version = ${schemaVersion}`)
     return database
   } catch (error) {

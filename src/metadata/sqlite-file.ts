@@ -3,7 +3,7 @@ import { open as openFile, rename, rm } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { backup, type DatabaseSync, type SQLInputValue, type StatementSync } from 'node:sqlite'
 import { publish } from '../telemetry/events.ts'
-import { assertSound, type Durability, isCorruption, openDatabase } from './sqlite-database.ts'
+import { assertSound, type Durability, isCorruption, openDatabase, tableNamed } from './sqlite-database.ts'
 
 /** What the file knows of itself. */
 const about = 'about'
@@ -12,6 +12,8 @@ export type SqliteFileOptions = {
   clock: () => number
   /** What is lost of it makes Cistern slower, never wrong. */
   expendable: boolean
+  /** Statements that make what is missing of them. */
+  indexes?: readonly string[]
 }
 
 /**
@@ -22,7 +24,7 @@ export type SqliteFileOptions = {
 export class SqliteFile {
   readonly expendable: boolean
   readonly #path: string
-  readonly #tables: readonly string[]
+  readonly #schema: readonly string[]
   readonly #clock: () => number
   readonly #durability: Durability
   readonly #statements = new Map<string, StatementSync>()
@@ -30,10 +32,10 @@ export class SqliteFile {
   #since = 0
   #changed = true
 
-  constructor(path: string, tables: readonly string[], { clock, expendable }: SqliteFileOptions) {
+  constructor(path: string, tables: readonly string[], { clock, expendable, indexes = [] }: SqliteFileOptions) {
     this.expendable = expendable
     this.#path = path
-    this.#tables = [about, ...tables]
+    this.#schema = [...[about, ...tables].map(tableNamed), ...indexes]
     this.#clock = clock
     this.#durability = expendable ? 'NORMAL' : 'FULL'
     this.#database = this.#open()
@@ -105,7 +107,7 @@ export class SqliteFile {
   #open(): DatabaseSync {
     if (!existsSync(this.#path)) return this.#begin(this.#restore())
     try {
-      return openDatabase(this.#path, this.#tables, this.#durability)
+      return openDatabase(this.#path, this.#schema, this.#durability)
     } catch (error) {
       if (!isCorruption(error)) throw error
       return this.#replace(error)
@@ -130,7 +132,7 @@ export class SqliteFile {
   /** From the latest sound backup, where there is one. */
   #begin(restored: DatabaseSync | undefined): DatabaseSync {
     this.#statements.clear()
-    const database = restored ?? openDatabase(this.#path, this.#tables, this.#durability)
+    const database = restored ?? openDatabase(this.#path, this.#schema, this.#durability)
     this.#since = this.#clock()
     database.prepare(`INSERT OR REPLACE INTO ${about} (key, value) VALUES ('since', ?)`).run(String(this.#since))
     return database
@@ -141,7 +143,7 @@ export class SqliteFile {
       let database: DatabaseSync | undefined
       try {
         copyFileSync(copy, this.#path)
-        database = openDatabase(this.#path, this.#tables, this.#durability)
+        database = openDatabase(this.#path, this.#schema, this.#durability)
         assertSound(database)
         publish('cistern:fault', { where: 'metadata', kind: 'corrupt', message: `${this.#path} is made of ${copy}` })
         return database

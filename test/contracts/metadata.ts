@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import type { KeyRange, Link, Metadata } from '../../src/metadata/metadata.ts'
+import type { Digest } from '../../src/oci/digest.ts'
 
 const link = (size: number): Link => ({ size, upstream: 'https://r.example.com', linkedAt: 0 })
 
@@ -59,6 +60,20 @@ export function metadataContract(name: string, open: () => Promise<Metadata>): v
       expect(await listed(metadata, { limit: 2 })).toEqual(['A', '_'])
       expect(await listed(metadata, { limit: 0 })).toEqual([])
       expect(await listed(metadata, { prefix: 'z' })).toEqual([])
+    })
+
+    it('finds the tags that point to a digest, of one repository', async () => {
+      await using metadata = await open()
+      const digest = `sha256:${'a'.repeat(64)}` as const
+      const tag = (target: Digest) => ({ digest: target, upstream: '', checkedAt: 0, movedAt: 0 })
+      for (const key of ['r:b', 'r:a', 'r/s:c', 'r-:d', 'r:e']) await metadata.tags.set(key, tag(digest))
+      await metadata.tags.set('r:e', tag('sha256:other'))
+      await metadata.tags.set('r:f', tag('sha256:other'))
+      await metadata.tags.delete('r:b')
+      expect(await metadata.tagsOf('r', digest)).toEqual(['a'])
+      expect(await metadata.tagsOf('r/s', digest)).toEqual(['c'])
+      expect(await metadata.tagsOf('r', 'sha256:other')).toEqual(['e', 'f'])
+      expect(await metadata.tagsOf('s', digest)).toEqual([])
     })
 
     it('lists many, while others write', async () => {

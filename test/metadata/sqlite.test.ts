@@ -136,6 +136,23 @@ it('G91: what is known can be read from a disk that was full before the start', 
   expect(withSmallFiles(24, file, `console.log(faults, (await metadata.links.get('a')).size)`)).toBe('1 1\n')
 })
 
+it('opens what was written before there were pulls, and finds the tags in it', async () => {
+  const file = path()
+  const digest = `sha256:${'a'.repeat(64)}` as const
+  {
+    using before = new DatabaseSync(file)
+    for (const table of ['about', 'repositories', 'links', 'tags', 'referrers']) {
+      before.exec(`CREATE TABLE ${table} (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID`)
+    }
+    before.exec(`INSERT INTO tags VALUES ('r:v1', '{"digest":"${digest}"}'), ('r:v2', '{"digest":')`)
+    before.exec('PRAGMA user_version = 1')
+  }
+  await using metadata = SqliteMetadata.open(file)
+  expect(await metadata.tagsOf('r', digest)).toEqual(['v1'])
+  await metadata.pulls.set('r', { pulledAt: 1 })
+  expect(await metadata.pulls.get('r')).toEqual({ pulledAt: 1 })
+})
+
 it('H114: metadata of a newer version are refused and left as they are', () => {
   const file = path()
   {
