@@ -5,6 +5,7 @@ const usage = `Usage: cistern <command> [--config FILE] [--<key> VALUE …]
 Commands:
   serve         run the cache
   check-config  print the configuration in effect, without secrets
+  keys          create, list and revoke access keys
   scrub         hash all that is stored, and mend what is damaged; --json reports in JSON
   healthcheck   ask a running instance whether it is ready
   version       print the version
@@ -21,6 +22,7 @@ const commands = new Map<string, () => Promise<Command>>([
   ['serve', async () => (await import('./commands/serve.ts')).serve],
   ['check-config', async () => (await import('./commands/check-config.ts')).checkConfig],
   ['healthcheck', async () => (await import('./commands/healthcheck.ts')).healthcheck],
+  ['keys', async () => (await import('./commands/keys.ts')).keys],
   ['scrub', async () => (await import('./commands/scrub.ts')).scrub],
   ['version', async () => print((await import('./commands/version.ts')).version)],
   ['help', async () => print(usage.trimEnd())],

@@ -17,6 +17,8 @@ export type KeyRingOptions = {
   dataDir: string
   /** Milliseconds since the epoch. */
   clock?: () => number
+  /** Whether a first key is made where there has never been one. */
+  makesFirst?: boolean
 }
 
 /** What may be told of a key. */
@@ -28,6 +30,9 @@ export type KeySummary = {
   /** In milliseconds since the epoch; absent for keys of the configuration. */
   createdAt?: number
 }
+
+/** A new key, as it is told once. */
+export type RevealedKey = KeySummary & { secret: string }
 
 /**
  * The access keys in force: those of the configuration, and those made since, which `access-keys.json` in the data
@@ -57,10 +62,10 @@ export class KeyRing {
   }
 
   /** Throws `AccessKeyError`, and what the system throws. */
-  static async open({ configured, dataDir, clock = Date.now }: KeyRingOptions): Promise<KeyRing> {
+  static async open({ configured, dataDir, clock = Date.now, makesFirst = true }: KeyRingOptions): Promise<KeyRing> {
     const file = new KeptKeys(join(dataDir, 'access-keys.json'))
     const written = await file.read()
-    const isFirst = written === undefined && configured.length === 0
+    const isFirst = makesFirst && written === undefined && configured.length === 0
     const kept = await readKeys(written ?? [])
     const ring = new KeyRing({ file, clock, kept, configured: await readKeys(configured), isFirst })
     if (isFirst) await ring.create({ user: 'admin', policies: ['AdministratorAccess'] })
@@ -114,6 +119,8 @@ export class KeyRing {
     await this.#lastWrite
   }
 }
+
+export const revealed = (key: AccessKey): RevealedKey => ({ ...summaryOf(key, 'file'), secret: key.secret })
 
 function summaryOf({ id, user, references, createdAt }: AccessKey, source: KeySummary['source']): KeySummary {
   const policies = references.map(nameOfPolicy)

@@ -13,8 +13,12 @@ const noInstance = ['ENOENT', 'ECONNREFUSED', 'EINVAL', 'ENAMETOOLONG']
  * Has the instance that runs on `dataDir` do what `target` names, and resolves to its answer, however long that takes;
  * `undefined` where none runs. Rejects where it cannot be reached or fails.
  */
-export async function askInstance(dataDir: string, target: string): Promise<unknown> {
-  const asking = request({ socketPath: controlSocket(dataDir), method: 'POST', path: target, agent: false })
+export async function askInstance(
+  dataDir: string,
+  target: string,
+  method: 'GET' | 'POST' | 'DELETE' = 'POST',
+): Promise<unknown> {
+  const asking = request({ socketPath: controlSocket(dataDir), method, path: target, agent: false })
   asking.end()
   let response: IncomingMessage
   try {

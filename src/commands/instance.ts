@@ -1,11 +1,10 @@
 import { access, constants } from 'node:fs/promises'
 import { Authority } from '../access/authority.ts'
 import { ClientLimits } from '../access/client-limits.ts'
-import type { Scrubber } from '../cache/scrub.ts'
 import type { Config } from '../config.ts'
 import { adminApp, type Readiness } from '../http/admin/app.ts'
 import { createApp } from '../http/app.ts'
-import { controlApp } from '../http/control/app.ts'
+import { type ControlOptions, controlApp } from '../http/control/app.ts'
 import { listenOnSocket } from '../http/control/socket.ts'
 import { type Listener, listen } from '../http/listen.ts'
 import type { Metadata } from '../metadata/metadata.ts'
@@ -57,7 +56,7 @@ export async function openInstance(config: Config, options: CoreOptions = {}): P
     await listen(adminApp({ ready, metrics: () => metrics.read() }), { ...config.adminListen, announce: false }),
     (listener) => listener.close(0),
   )
-  opened.use(await openControl(dataDir, scrubber))
+  opened.use(await openControl(dataDir, { scrub: (options) => scrubber.run(options), keys }))
   opened.use(await scrubInBackground(scrubber, config))
   const data: Listener = opened.adopt(
     await listen(app, {
@@ -86,10 +85,10 @@ export async function openInstance(config: Config, options: CoreOptions = {}): P
 }
 
 /** A disk that takes no socket keeps commands from reaching this instance, and no clients. */
-async function openControl(dataDir: string, scrubber: Scrubber): Promise<AsyncDisposable | undefined> {
+async function openControl(dataDir: string, control: ControlOptions): Promise<AsyncDisposable | undefined> {
   const path = controlSocket(dataDir)
   try {
-    return await listenOnSocket(controlApp({ scrub: (options) => scrubber.run(options) }), path)
+    return await listenOnSocket(controlApp(control), path)
   } catch (error) {
     const message = 'commands cannot reach this instance: its socket could not be made'
     publish('cistern:fault', { where: 'process', kind: 'internal', message, error })

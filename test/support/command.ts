@@ -8,7 +8,7 @@ import { root } from './paths.ts'
 /** Runs a command of the product on the configuration of a process under test, and tells how it ended. */
 export async function command(cistern: CisternProcess, name: string, ...args: string[]) {
   const config = ['--config', join(cistern.directory, 'cistern.yaml')]
-  const child = spawn(process.execPath, [join(root, 'src', 'main.ts'), name, ...config, ...args], {
+  const child = spawn(process.execPath, [join(root, 'src', 'main.ts'), name, ...args, ...config], {
     cwd: cistern.directory,
     env: { PATH: process.env.PATH },
     stdio: ['ignore', 'pipe', 'pipe'],

@@ -5,12 +5,15 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { expect, it } from 'vitest'
+import { AccessKeyError } from '../../../src/access/access-key.ts'
 import { type ControlOptions, controlApp } from '../../../src/http/control/app.ts'
 import { listenOnSocket } from '../../../src/http/control/socket.ts'
 import { corrupt } from '../../../src/oci/errors.ts'
 
 const path = () => join(mkdtempSync(join(tmpdir(), 'cistern-control-')), 'cistern.sock')
 
+const noKeys = async () => Promise.reject(new AccessKeyError(['there are no keys']))
+const keys: ControlOptions['keys'] = { create: noKeys, list: () => [], revoke: noKeys }
 const report = async () => ({ checked: 1 })
 
 function ask(socketPath: string, target: string, method = 'POST', signal?: AbortSignal) {
@@ -30,7 +33,7 @@ it('has the store scrubbed, and answers with the report', async () => {
     return report()
   }
   const at = path()
-  await using _ = await listenOnSocket(controlApp({ scrub }), at)
+  await using _ = await listenOnSocket(controlApp({ scrub, keys }), at)
   expect(await ask(at, '/scrub?bytesPerSecond=1048576')).toEqual({ status: 200, body: '{"checked":1}' })
   expect((await ask(at, '/scrub')).status).toBe(200)
   expect(asked).toEqual([1_048_576, 0])
@@ -38,7 +41,7 @@ it('has the store scrubbed, and answers with the report', async () => {
 
 it('takes nothing else', async () => {
   const at = path()
-  await using _ = await listenOnSocket(controlApp({ scrub: report }), at)
+  await using _ = await listenOnSocket(controlApp({ scrub: report, keys }), at)
   expect((await ask(at, '/scrub', 'GET')).status).toBe(404)
   expect((await ask(at, '/metrics')).status).toBe(404)
   for (const value of ['-1', '1e3', 'x', '9'.repeat(16)]) {
@@ -49,9 +52,11 @@ it('takes nothing else', async () => {
 it('tells what failed', async () => {
   const at = path()
   const scrub = async () => Promise.reject(corrupt('the disk is broken'))
-  await using _ = await listenOnSocket(controlApp({ scrub }), at)
+  await using _ = await listenOnSocket(controlApp({ scrub, keys }), at)
   const { status, body } = await ask(at, '/scrub')
   expect([status, body]).toEqual([502, expect.stringContaining('the disk is broken')])
+  const revoking = await ask(at, '/keys/KEY_ci', 'DELETE')
+  expect([revoking.status, revoking.body]).toEqual([400, expect.stringContaining('there are no keys')])
 })
 
 it('ends the work of a command that is gone', async () => {
@@ -61,7 +66,7 @@ it('ends the work of a command that is gone', async () => {
     return new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason)))
   }
   const at = path()
-  await using _ = await listenOnSocket(controlApp({ scrub }), at)
+  await using _ = await listenOnSocket(controlApp({ scrub, keys }), at)
   const leaving = new AbortController()
   const asked = expect(ask(at, '/scrub', 'POST', leaving.signal)).rejects.toThrow()
   const signal = await begun.promise
@@ -74,7 +79,7 @@ it("is its owner's alone under any umask, takes the place of what a dead process
   const at = path()
   await writeFile(at, '', { mode: 0o666 })
   const umask = process.umask(0)
-  const socket = await listenOnSocket(controlApp({ scrub: report }), at).finally(() => process.umask(umask))
+  const socket = await listenOnSocket(controlApp({ scrub: report, keys }), at).finally(() => process.umask(umask))
   const stats = await stat(at)
   expect([stats.isSocket(), stats.mode & 0o777]).toEqual([true, 0o600])
   expect(await readdir(join(at, '..'))).toEqual(['cistern.sock'])
@@ -84,5 +89,5 @@ it("is its owner's alone under any umask, takes the place of what a dead process
 
 it('refuses a path that a system would cut off', async () => {
   const at = join(tmpdir(), 'x'.repeat(100))
-  await expect(listenOnSocket(controlApp({ scrub: report }), at)).rejects.toThrow('is too long for a socket')
+  await expect(listenOnSocket(controlApp({ scrub: report, keys }), at)).rejects.toThrow('is too long for a socket')
 })
