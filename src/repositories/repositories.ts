@@ -1,9 +1,9 @@
-import type { Metadata } from '../metadata/metadata.ts'
+import type { Metadata, RepositoryRecord } from '../metadata/metadata.ts'
 
 /** `prefix` and `last` are names as they are stored; `last` is where the page before ended. */
 export type RepositoryPage = { n: number; last?: string; prefix?: string }
 
-/** The repositories that hold something, by their names here. */
+/** The repositories that there are: those that a pull began, or somebody created. */
 export class Repositories {
   readonly #metadata: Pick<Metadata, 'repositories'>
 
@@ -11,8 +11,13 @@ export class Repositories {
     this.#metadata = metadata
   }
 
+  /** `undefined` where there is no such repository. */
+  get(repository: string): Promise<RepositoryRecord | undefined> {
+    return this.#metadata.repositories.get(repository)
+  }
+
   async has(repository: string): Promise<boolean> {
-    return (await this.#metadata.repositories.get(repository)) !== undefined
+    return (await this.get(repository)) !== undefined
   }
 
   /** At most `n` names in their order, and whether there are more. */

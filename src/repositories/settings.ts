@@ -9,14 +9,18 @@ import {
 import { matches } from '../rules/rule.ts'
 import { Templates } from './templates.ts'
 
-const maxRemembered = 10_000
+/** Of settings in memory, in characters of their JSON. */
+const maxRemembered = 16 * 1024 * 1024
 
 /** What was decided about repositories and the registry. One change happens at a time. */
 export class Settings {
   readonly templates: Templates
   readonly #store: SettingsStore
   readonly #repositories: Metadata['repositories']
-  readonly #known = new LRUCache<string, RepositorySettings>({ max: maxRemembered })
+  readonly #known = new LRUCache<string, RepositorySettings>({
+    maxSize: maxRemembered,
+    sizeCalculation: (settings, repository) => repository.length + JSON.stringify(settings).length,
+  })
   /** Counts changes: what was read before one is not remembered after it. */
   #changes = 0
   #registry: RegistrySettings | undefined
@@ -25,7 +29,7 @@ export class Settings {
   constructor(store: SettingsStore, repositories: Metadata['repositories']) {
     this.#store = store
     this.#repositories = repositories
-    this.templates = new Templates(store, () => this.#forget())
+    this.templates = new Templates(store, (work) => this.#inTurn(() => work().finally(() => this.#forget())))
   }
 
   /** What holds for a repository; for one that is yet to be created, what it will start with when it is pulled. */
@@ -46,9 +50,16 @@ export class Settings {
     return excepted === (tagMutability === 'MUTABLE_WITH_EXCLUSION')
   }
 
-  /** Resolves to what holds then, once it is on disk. `change` may throw; nothing changes then. */
-  change(repository: string, change: (before: RepositorySettings) => RepositorySettings): Promise<RepositorySettings> {
+  /**
+   * Resolves to what holds then, once it is on disk; to `undefined` where there is no such repository. `change` may
+   * throw; nothing changes then.
+   */
+  change(
+    repository: string,
+    change: (before: RepositorySettings) => RepositorySettings,
+  ): Promise<RepositorySettings | undefined> {
     return this.#inTurn(async () => {
+      if (!(await this.#repositories.get(repository))) return undefined
       const after = change(await this.of(repository))
       await this.#store.repositories.set(repository, after)
       this.#forget(repository)

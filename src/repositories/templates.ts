@@ -3,12 +3,12 @@ import type { RepositorySettings, RepositoryTemplate, SettingsStore } from '../m
 /** Creation templates by prefix: https://docs.aws.amazon.com/AmazonECR/latest/userguide/repository-creation-templates.html */
 export class Templates {
   readonly #store: Pick<SettingsStore, 'templates'>
-  readonly #changed: () => void
+  readonly #inTurn: <T>(work: () => Promise<T>) => Promise<T>
 
-  /** `changed` is called after each change. */
-  constructor(store: Pick<SettingsStore, 'templates'>, changed: () => void) {
+  /** Each change runs through `inTurn`, which runs one at a time. */
+  constructor(store: Pick<SettingsStore, 'templates'>, inTurn: <T>(work: () => Promise<T>) => Promise<T>) {
     this.#store = store
-    this.#changed = changed
+    this.#inTurn = inTurn
   }
 
   get(prefix: string): Promise<RepositoryTemplate | undefined> {
@@ -21,23 +21,34 @@ export class Templates {
   }
 
   /** Resolves to whether the prefix was free. Throws what the store throws. */
-  async create(prefix: string, template: RepositoryTemplate): Promise<boolean> {
-    const created = await this.#store.templates.create(prefix, template)
-    this.#changed()
-    return created
+  create(prefix: string, template: RepositoryTemplate): Promise<boolean> {
+    return this.#inTurn(() => this.#store.templates.create(prefix, template))
   }
 
-  /** Throws what the store throws. */
-  async replace(prefix: string, template: RepositoryTemplate): Promise<void> {
-    await this.#store.templates.set(prefix, template)
-    this.#changed()
+  /**
+   * Resolves to the template as it is then; to `undefined` where there is none of that prefix. `change` may throw;
+   * nothing changes then. Repositories that are there stay as they are.
+   */
+  change(
+    prefix: string,
+    change: (before: RepositoryTemplate) => RepositoryTemplate,
+  ): Promise<RepositoryTemplate | undefined> {
+    return this.#inTurn(async () => {
+      const before = await this.get(prefix)
+      if (!before) return undefined
+      const after = change(before)
+      await this.#store.templates.set(prefix, after)
+      return after
+    })
   }
 
-  /** Resolves to whether there was one. Throws what the store throws. */
-  async delete(prefix: string): Promise<boolean> {
-    const deleted = await this.#store.templates.delete(prefix)
-    this.#changed()
-    return deleted
+  /** Resolves to what was deleted, where there was one. Throws what the store throws. */
+  delete(prefix: string): Promise<RepositoryTemplate | undefined> {
+    return this.#inTurn(async () => {
+      const before = await this.get(prefix)
+      if (before) await this.#store.templates.delete(prefix)
+      return before
+    })
   }
 
   /** What a repository starts with that a pull creates: what the longest prefix says, and last of all `ROOT`. */

@@ -7,6 +7,12 @@ import type { RepositorySettings, TagMutability, TemplateUse } from '../../src/m
 import { SqliteSettings } from '../../src/metadata/sqlite-settings.ts'
 import { Settings } from '../../src/repositories/settings.ts'
 
+async function withRepository(repository: string) {
+  const parts = given()
+  await parts.settings.begin(repository, 1)
+  return parts
+}
+
 function given(store = new MemorySettings(), metadata = new MemoryMetadata()) {
   return { store, metadata, settings: new Settings(store, metadata.repositories) }
 }
@@ -20,7 +26,7 @@ const template = (settings: RepositorySettings, appliedFor: TemplateUse[] = ['PU
 
 describe('the settings of a repository', () => {
   it('hold from the moment that they are changed', async () => {
-    const { settings } = given()
+    const { settings } = await withRepository('hub/a')
     expect(await settings.of('hub/a')).toEqual({})
     await settings.change('hub/a', (before) => ({ ...before, policy: 'p' }))
     await settings.change('hub/a', (before) => ({ ...before, scanOnPush: true }))
@@ -29,7 +35,7 @@ describe('the settings of a repository', () => {
   })
 
   it('stay as they are where a change throws', async () => {
-    const { settings } = given()
+    const { settings } = await withRepository('hub/a')
     const refused = settings.change('hub/a', () => {
       throw new Error('no')
     })
@@ -37,6 +43,12 @@ describe('the settings of a repository', () => {
     expect(await settings.of('hub/a')).toEqual({})
     await settings.change('hub/a', () => ({ policy: 'p' }))
     expect(await settings.of('hub/a')).toEqual({ policy: 'p' })
+  })
+
+  it('are of repositories that are there', async () => {
+    const { settings, store } = given()
+    expect(await settings.change('hub/a', () => ({ policy: 'p' }))).toBeUndefined()
+    expect(await store.repositories.get('hub/a')).toBeUndefined()
   })
 
   it('go with the repository', async () => {
@@ -69,9 +81,19 @@ describe('a template', () => {
     await settings.templates.create('hub', template({ policy: 'first' }))
     expect(await settings.of('hub/a')).toEqual({ policy: 'first' })
     await settings.begin('hub/a', 1)
-    await settings.templates.replace('hub', template({ policy: 'second' }))
+    await settings.templates.change('hub', (before) => ({ ...before, settings: { policy: 'second' } }))
     expect(await settings.of('hub/a')).toEqual({ policy: 'first' })
     expect(await settings.of('hub/b')).toEqual({ policy: 'second' })
+  })
+
+  it('counts until it is deleted', async () => {
+    const { settings } = given()
+    expect(await settings.templates.change('hub', (before) => before)).toBeUndefined()
+    await settings.templates.create('hub', template({ policy: 'p' }))
+    expect(await settings.templates.create('hub', template({}))).toBe(false)
+    expect(await settings.templates.delete('hub')).toEqual(template({ policy: 'p' }))
+    expect(await settings.templates.delete('hub')).toBeUndefined()
+    expect(await settings.of('hub/a')).toEqual({})
   })
 
   it('changes no repository that was there before', async () => {
@@ -114,7 +136,7 @@ it.each<[TagMutability, string, boolean]>([
   ['MUTABLE_WITH_EXCLUSION', 'v1', false],
   ['MUTABLE_WITH_EXCLUSION', 'latest-1', true],
 ])('where tags are %s with latest* excepted, %s is immutable: %s', async (tagMutability, tag, immutable) => {
-  const { settings } = given()
+  const { settings } = await withRepository('hub/a')
   await settings.change('hub/a', () => ({ tagMutability, mutabilityExclusions: ['latest*'] }))
   expect(await settings.isImmutable('hub/a', tag)).toBe(immutable)
 })
