@@ -59,6 +59,12 @@ export class Fills {
     return this.#flights.get(keyOf(digest, upstream))
   }
 
+  /** Whether a blob is on its way into the store, from whichever upstream. */
+  has(digest: Digest): boolean {
+    const prefix = keyOf(digest, '')
+    return [...this.#flights.keys()].some((key) => key.startsWith(prefix))
+  }
+
   get size(): number {
     return this.#flights.size
   }

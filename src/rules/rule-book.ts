@@ -43,9 +43,12 @@ export class RuleBook {
     return others.length === 0 ? only : undefined
   }
 
-  /** The rule that a repository of ours, by its local name, belongs to. */
+  /**
+   * The rule that a repository of ours, by its local name, belongs to. Names under the default upstream have its prefix:
+   * one that has none belongs to `ROOT` alone.
+   */
   ruleOf(repository: string): Rule | undefined {
-    return this.longestPrefix(repository)?.rule ?? this.root
+    return this.longestPrefix(repository)?.rule ?? this.#byPrefix.get('ROOT')
   }
 
   /** Where names without a prefix lead. */

@@ -73,6 +73,13 @@ describe('RuleBook', () => {
     expect(new RuleBook([], 'docker.io').root).toBeUndefined()
   })
 
+  it("knows whose a name of ours is: without a prefix it is nobody's but ROOT's", () => {
+    const root = rule('ROOT')
+    expect(new RuleBook([hub], 'docker.io').ruleOf('docker.io/library/nginx')).toBe(hub)
+    expect(new RuleBook([hub], 'docker.io').ruleOf('nginx')).toBeUndefined()
+    expect(new RuleBook([hub, root], 'docker.io').ruleOf('nginx')).toBe(root)
+  })
+
   it('puts other rules in force all at once', () => {
     const book = new RuleBook([rule('a'), rule('b')], 'a')
     const later = rule('b', 'https://later.example.com')
