@@ -15,6 +15,7 @@ const allowed = new Set([
   'MIT-0',
   'Python-2.0',
   'Unlicense',
+  'Zlib',
 ])
 
 /** Tools of ours that are neither shipped nor changed, under terms that bind only those who change them. */
