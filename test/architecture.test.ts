@@ -34,16 +34,20 @@ const table: Table = {
     packages: [builtin, 'jose', 'bcryptjs', '@smithy/signature-v4', 'lru-cache', 'ipaddr.js'],
   },
   'secrets/': { ours: [...vocabulary, 'files/'], packages: [builtin] },
+  'lifecycle/': { ours: [...vocabulary, ...ports, 'rules/'], packages: [] },
   'repositories/': {
     ours: [...vocabulary, ...ports, 'metadata/settings.ts', 'rules/'],
     packages: [builtin, 'lru-cache'],
   },
   'http/': {
-    ours: [...vocabulary, ...ports, 'rules/', 'access/', 'secrets/', 'repositories/'],
+    ours: [...vocabulary, ...ports, 'rules/', 'access/', 'secrets/', 'lifecycle/', 'repositories/'],
     packages: [builtin, 'hono', '@hono/node-server'],
   },
   'http/ecr/': {
-    ours: [...vocabulary, ...ports, 'rules/', 'access/', 'secrets/', 'http/'],
+    ours: [
+      ...[...vocabulary, ...ports, 'metadata/settings.ts'],
+      ...['rules/', 'access/', 'secrets/', 'lifecycle/', 'repositories/', 'http/'],
+    ],
     packages: [builtin, 'hono', 'zod'],
   },
   'telemetry/': { ours: ['oci/'], packages: [builtin, 'pino', 'prom-client'] },
