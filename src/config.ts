@@ -150,6 +150,9 @@ function across(tree: Tree, where: Where): string[] {
   if (mode === undefined && listen && !isLoopback(listen)) {
     faults.push(`${where(['listen'])}: beyond loopback needs auth.mode stated; open lets all who reach it pull`)
   }
+  if (isTree(tree.auth) && tree.auth.htpasswd !== undefined && mode !== 'required') {
+    faults.push(`${where(['auth', 'htpasswd'])}: nobody logs in unless auth.mode is required`)
+  }
   const seen = new Map<unknown, number>()
   for (const [index, rule] of (Array.isArray(tree.rules) ? tree.rules : []).entries()) {
     const prefix = isTree(rule) ? rule.prefix : undefined

@@ -89,6 +89,12 @@ describe('precedence', () => {
     )
   })
 
+  it('takes lists of texts with commas', () => {
+    const env = { CISTERN_AUTH_HTPASSWD_FILE: 'users', CISTERN_AUTH_HTPASSWD_POLICIES: 'AdministratorAccess,a.json' }
+    const { auth } = loadConfig(['--auth-mode', 'required'], env)
+    expect(auth.htpasswd).toEqual({ file: 'users', policies: ['AdministratorAccess', 'a.json'] })
+  })
+
   it('takes proxies from the standard variables', () => {
     const { proxy } = loadConfig([], { HTTPS_PROXY: 'http://p:3128', no_proxy: '.local' })
     expect(proxy).toEqual({ httpsProxy: 'http://p:3128', noProxy: '.local' })
@@ -233,6 +239,13 @@ rules:
     expect(faults.join('\n')).not.toContain(canary)
   })
 
+  it('are users with passwords where nobody logs in', () => {
+    expect(faultsOf('auth: { mode: open, htpasswd: { file: users } }')).toEqual([
+      '1:31: auth.htpasswd: nobody logs in unless auth.mode is required',
+    ])
+    expect(faultsOf('auth: { mode: required, htpasswd: { file: users } }')).toEqual([])
+  })
+
   it('refuse timers longer than a timer can wait', () => {
     expect(faultsOf('timeouts: { drain: 30d }')).toHaveLength(1)
   })
@@ -287,6 +300,7 @@ describe('the printed configuration', () => {
   const text = `
 listen: 127.0.0.1:7000
 defaultUpstream: none
+auth: { mode: required, htpasswd: { file: users, policies: [AdministratorAccess, { Version: "2012-10-17" }] } }
 accessKeys: [{ id: AKIA, secretFile: f, user: u, policies: [AdministratorAccess, { Version: "2012-10-17" }] }]
 secrets: { keyFile: /run/secrets/key }
 cache: { maxSize: 1500MB, minFree: 7%, maxAge: 90d, manifestMemory: 1 }

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import type { PolicyDocument } from './policy-document.ts'
 import { PolicyError } from './policy-error.ts'
-import { loadPolicy, type PolicyReference } from './policy-reference.ts'
+import { loadPolicies, type PolicyReference } from './policy-reference.ts'
 import { isUserName } from './principal.ts'
 
 /** What signs requests and logs in on behalf of a user. */
@@ -59,7 +59,7 @@ export async function readKey(key: WrittenKey | ConfiguredKey): Promise<AccessKe
   const { policies: references, ...written } = key
   try {
     if (!isUserName(key.user)) throw new AccessKeyError(['the user is not 1 to 64 letters, digits and _+=,.@-'])
-    const policies = await Promise.all(references.map(loadPolicy))
+    const policies = await loadPolicies(references)
     if ('secret' in written) return { ...written, references, policies }
     const { secretFile, ...rest } = written
     return { ...rest, secret: await readSecret(secretFile), references, policies }

@@ -62,6 +62,11 @@ export class Passwords {
     return result
   }
 
+  /** Reads the file where it was not read yet. Throws `unavailable` where it cannot be. */
+  async load(): Promise<void> {
+    await this.#htpasswd()
+  }
+
   #keyOf(username: string, hash: string, password: string): string {
     const compared = JSON.stringify([username, hash, password])
     return createHmac('sha256', this.#secret).update(compared).digest('base64')

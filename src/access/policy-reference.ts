@@ -6,6 +6,10 @@ import { PolicyError } from './policy-error.ts'
 /** The name of a built-in policy, the path of a file that holds one in JSON, or the document itself. */
 export type PolicyReference = string | Readonly<Record<string, unknown>>
 
+/** Throws `PolicyError`. */
+export const loadPolicies = (references: readonly PolicyReference[]): Promise<PolicyDocument[]> =>
+  Promise.all(references.map(loadPolicy))
+
 /** Resolves to the policy of a user. Throws `PolicyError`. */
 export async function loadPolicy(reference: PolicyReference): Promise<PolicyDocument> {
   if (typeof reference !== 'string') return parsePolicy(JSON.stringify(reference), 'identity')

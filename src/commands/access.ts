@@ -1,22 +1,44 @@
 import { KeyRing } from '../access/keys.ts'
+import { PasswordUsers } from '../access/password-users.ts'
+import { loadPolicies } from '../access/policy-reference.ts'
 import { Tokens } from '../access/tokens.ts'
 import type { Config } from '../config.ts'
 import { Authentication } from '../http/auth.ts'
 
-/** Who gets in, and by what. */
-export type Access = { keys: KeyRing; tokens: Tokens; authentication: Authentication }
+/** Who gets in, and by what. Its owner disposes it. */
+export type Access = AsyncDisposable & {
+  keys: KeyRing
+  tokens: Tokens
+  authentication: Authentication
+  /** Puts the access keys of another configuration in force, and the policies of users with passwords: all or nothing. */
+  reload(config: Config): Promise<void>
+}
 
-/** Throws for keys that cannot be read, and what the system throws. */
+/** Throws for keys, policies and passwords that cannot be read, and what the system throws. */
 export async function openAccess({ accessKeys, auth, dataDir, publicUrl, registry }: Config): Promise<Access> {
   const keys = await KeyRing.open({ configured: accessKeys, dataDir })
   const tokens = await Tokens.open({ dataDir, registryId: registry.id, keys })
+  const passwords = auth.htpasswd && (await PasswordUsers.open(auth.htpasswd))
   const authentication = new Authentication({
     mode: auth.mode,
     registryId: registry.id,
     publicUrl,
     keys,
     tokens,
+    ...(passwords && { passwords }),
     ...(registry.strictRegion && { region: registry.region }),
   })
-  return { keys, tokens, authentication }
+  return {
+    keys,
+    tokens,
+    authentication,
+    async reload({ accessKeys, auth: { htpasswd } }) {
+      const policies = htpasswd && (await loadPolicies(htpasswd.policies))
+      await keys.reload(accessKeys)
+      if (policies) passwords?.use(policies)
+    },
+    async [Symbol.asyncDispose]() {
+      await passwords?.[Symbol.asyncDispose]()
+    },
+  }
 }

@@ -38,7 +38,8 @@ export async function openInstance(config: Config, options: CoreOptions = {}): P
   const { blobs } = storage
   const metrics = opened.use(new Metrics({ version, cacheLimit: config.cache.maxSize, usage: () => blobs.usage }))
   const { dataDir, registry } = config
-  const { keys, tokens, authentication } = await openAccess(config)
+  const entrance = opened.use(await openAccess(config))
+  const { keys, tokens, authentication } = entrance
   const app = createApp({
     book,
     repositories: new Repositories(metadata),
@@ -74,7 +75,7 @@ export async function openInstance(config: Config, options: CoreOptions = {}): P
     adminUrl: admin.url,
     firstKeyFile: keys.firstKeyFile,
     async reload(next) {
-      await keys.reload(next.accessKeys)
+      await entrance.reload(next)
       await rules.reload(next.rules)
     },
     async close() {

@@ -4,7 +4,7 @@ import { parseArgs } from 'node:util'
 import { builtInPolicies } from '../access/built-in-policies.ts'
 import { KeyRing, type KeySummary, type RevealedKey, revealed } from '../access/keys.ts'
 import { PolicyError } from '../access/policy-error.ts'
-import { loadPolicy } from '../access/policy-reference.ts'
+import { loadPolicies } from '../access/policy-reference.ts'
 import { isUserName } from '../access/principal.ts'
 import { type Config, ConfigError, loadConfig } from '../config.ts'
 import { lockDataDir } from '../metadata/lock.ts'
@@ -99,7 +99,7 @@ async function checked({ user = '', policy = [] }: Own): Promise<{ user: string;
   const policies = policy.map((reference) => (builtInPolicies.has(reference) ? reference : resolve(reference)))
   if (!isUserName(user)) throw new ConfigError(['--user is 1 to 64 letters, digits and _+=,.@-'])
   try {
-    await Promise.all(policies.map(loadPolicy))
+    await loadPolicies(policies)
   } catch (error) {
     throw error instanceof PolicyError ? new ConfigError([`--policy: ${error.message}`]) : error
   }

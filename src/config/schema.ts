@@ -134,13 +134,19 @@ const rule = z.strictObject({
   ca: certificates.exactOptional(),
 })
 
+const policy = z.union([name, z.record(z.string(), z.json())], { error: 'must be a name, a file or a policy document' })
+
+/** A list; in the environment and in flags its entries are parted by commas. */
+const list = <T extends z.ZodType>(entry: T) =>
+  z.preprocess((value) => (typeof value === 'string' ? value.split(',') : value), z.array(entry))
+
+const htpasswd = z.strictObject({ file, policies: list(policy).prefault('AmazonEC2ContainerRegistryPullOnly') })
+
 const accessKey = z.strictObject({
   id: text(/^\w{3,128}$/, 'must be 3 to 128 letters, digits or _'),
   secretFile: file,
   user: name,
-  policies: z
-    .array(z.union([name, z.record(z.string(), z.json())], { error: 'must be a name, a file or a policy document' }))
-    .prefault([]),
+  policies: z.array(policy).prefault([]),
 })
 
 /** The configuration as it is written, each key with its default. */
@@ -161,7 +167,9 @@ export const schema = z.strictObject({
       strictRegion: boolean.prefault(false),
     })
     .prefault({}),
-  auth: z.strictObject({ mode: choice('open', 'required').prefault('open') }).prefault({}),
+  auth: z
+    .strictObject({ mode: choice('open', 'required').prefault('open'), htpasswd: htpasswd.exactOptional() })
+    .prefault({}),
   accessKeys: z.array(accessKey).prefault([]),
   secrets: z.strictObject({ keyFile: file.exactOptional() }).prefault({}),
   cache: z

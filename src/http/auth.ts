@@ -1,8 +1,9 @@
 import type { AccessKey } from '../access/access-key.ts'
 import type { Caller } from '../access/authority.ts'
-import { parseBasic } from '../access/basic.ts'
+import { type BasicCredentials, parseBasic } from '../access/basic.ts'
 import { builtInPolicies } from '../access/built-in-policies.ts'
-import { anonymous, keyUser } from '../access/principal.ts'
+import type { PasswordUsers } from '../access/password-users.ts'
+import { anonymous, keyUser, passwordUser } from '../access/principal.ts'
 import { SignatureError } from '../access/signature-error.ts'
 import { type RawRequest, verifySignature } from '../access/sigv4.ts'
 import { parseAuthorization } from '../access/sigv4-authorization.ts'
@@ -18,6 +19,8 @@ export type AuthenticationOptions = {
   publicUrl: string
   keys: { get(id: string): AccessKey | undefined }
   tokens: { verify(password: string): Promise<TokenVerdict> }
+  /** Users beside `AWS`; absent, there are none. */
+  passwords?: Pick<PasswordUsers, 'verify' | 'policies'>
   /** The only region that may sign; absent, any may. */
   region?: string
   /** Milliseconds since the epoch. */
@@ -39,7 +42,7 @@ export class Authentication {
 
   /**
    * Who pulls. In open mode nobody looks at what clients send along: it may be meant for the registry that they believe
-   * they talk to. Throws `unauthorized` and `denied`.
+   * they talk to. Throws `unauthorized` and `denied`; `unavailable` and `throttled` where a password cannot be checked.
    */
   async puller(exchange: Exchange): Promise<Caller> {
     if (this.#options.mode === 'open') {
@@ -47,11 +50,10 @@ export class Authentication {
       return { principal: anonymous, identity: pullRights, context: contextOf(exchange) }
     }
     const basic = parseBasic(exchange.header('authorization'))
-    if (basic?.username !== tokenUser) throw this.#unauthorized(exchange)
-    const verdict = await this.#options.tokens.verify(basic.password)
-    if (verdict.state === 'valid') return this.#caller(exchange, verdict.key)
-    if (verdict.state === 'expired') throw denied('Your authorization token has expired. Reauthenticate and try again.')
-    throw this.#unauthorized(exchange)
+    if (!basic) throw this.#unauthorized(exchange)
+    return basic.username === tokenUser
+      ? this.#tokenHolder(exchange, basic.password)
+      : this.#passwordUser(exchange, basic)
   }
 
   /**
@@ -70,6 +72,21 @@ export class Authentication {
     const { keys, region, clock = Date.now } = this.#options
     const key = await verifySignature(request, { keys, service, now: clock(), ...(region !== undefined && { region }) })
     return { caller: this.#caller(exchange, key), key }
+  }
+
+  async #tokenHolder(exchange: Exchange, token: string): Promise<Caller> {
+    const verdict = await this.#options.tokens.verify(token)
+    if (verdict.state === 'valid') return this.#caller(exchange, verdict.key)
+    if (verdict.state === 'expired') throw denied('Your authorization token has expired. Reauthenticate and try again.')
+    throw this.#unauthorized(exchange)
+  }
+
+  async #passwordUser(exchange: Exchange, { username, password }: BasicCredentials): Promise<Caller> {
+    const { passwords, registryId } = this.#options
+    if (!passwords || !(await passwords.verify(username, password))) throw this.#unauthorized(exchange)
+    const principal = passwordUser(registryId, username)
+    exchange.principal = principal
+    return { principal, identity: passwords.policies, context: contextOf(exchange) }
   }
 
   #caller(exchange: Exchange, key: AccessKey): Caller {
