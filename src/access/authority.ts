@@ -1,7 +1,9 @@
 import { LRUCache } from 'lru-cache'
+import { publish } from '../telemetry/events.ts'
 import type { Facts } from './condition.ts'
 import { decide } from './policy.ts'
-import { type PolicyDocument, parsePolicy } from './policy-document.ts'
+import { type PolicyDocument, parsePolicy, readPolicy } from './policy-document.ts'
+import { PolicyError } from './policy-error.ts'
 import type { Principal } from './principal.ts'
 
 /** Somebody who asks for something, as far as it decides whether they may. */
@@ -18,7 +20,35 @@ export type ResourcePolicies = {
   registry(): Promise<{ policy?: string }>
 }
 
+/** In place of those that are set. */
+export type Supposed = { readonly repositoryPolicy?: PolicyDocument; readonly registryPolicy?: PolicyDocument }
+
 const maxDocuments = 1000
+
+const everyone = { Effect: 'Deny', Principal: '*' }
+
+/** What counts for a policy that cannot be read: nobody may anything but look at it, replace it and delete it. */
+const unreadable = {
+  repository: readPolicy(
+    {
+      Statement: {
+        ...everyone,
+        NotAction: ['ecr:GetRepositoryPolicy', 'ecr:SetRepositoryPolicy', 'ecr:DeleteRepositoryPolicy'],
+      },
+    },
+    'repository',
+  ),
+  registry: readPolicy(
+    {
+      Statement: {
+        ...everyone,
+        NotAction: ['ecr:GetRegistryPolicy', 'ecr:PutRegistryPolicy', 'ecr:DeleteRegistryPolicy'],
+        Resource: '*',
+      },
+    },
+    'registry',
+  ),
+}
 
 /** Who may do what in one registry: the one place that asks policies. */
 export class Authority {
@@ -47,6 +77,7 @@ export class Authority {
     { principal, identity, context }: Caller,
     action: string,
     resource: string,
+    supposed: Supposed = {},
   ): Promise<string | undefined> {
     const registry = await this.#policies.registry()
     const repository = this.#repositoryIn(resource)
@@ -57,8 +88,8 @@ export class Authority {
       action,
       resource,
       context: { ...context, ...(tags && { resourceTags: new Map(tags) }) },
-      repositoryPolicy: this.#document(policy, 'repository'),
-      registryPolicy: this.#document(registry.policy, 'registry'),
+      repositoryPolicy: supposed.repositoryPolicy ?? this.#document(policy, 'repository', repository),
+      registryPolicy: supposed.registryPolicy ?? this.#document(registry.policy, 'registry'),
     })
     if (decision === 'allow') return undefined
     const who = 'arn' in principal ? principal.arn : principal.name
@@ -75,11 +106,33 @@ export class Authority {
     return repository === '*' ? undefined : repository
   }
 
-  #document(text: string | undefined, kind: 'repository' | 'registry'): PolicyDocument | undefined {
+  #document(
+    text: string | undefined,
+    kind: 'repository' | 'registry',
+    repository?: string,
+  ): PolicyDocument | undefined {
     if (text === undefined) return undefined
     const key = `${kind} ${text}`
-    const document = this.#documents.get(key) ?? parsePolicy(text, kind)
+    const document = this.#documents.get(key) ?? read(text, kind, repository)
     this.#documents.set(key, document)
     return document
+  }
+}
+
+/** One that was set can be read, unless a version that knows more set it. */
+function read(text: string, kind: 'repository' | 'registry', repository: string | undefined): PolicyDocument {
+  try {
+    return parsePolicy(text, kind)
+  } catch (error) {
+    if (!(error instanceof PolicyError)) throw error
+    const message = `the policy of a ${kind} cannot be read, and denies everything until it is replaced or deleted`
+    publish('cistern:fault', {
+      where: 'metadata',
+      kind: 'invalid',
+      message,
+      ...(repository !== undefined && { repository }),
+      error,
+    })
+    return unreadable[kind]
   }
 }
