@@ -9,6 +9,9 @@ import { lockDataDir } from '../metadata/lock.ts'
 import type { Metadata } from '../metadata/metadata.ts'
 import { SqliteMetadata } from '../metadata/sqlite.ts'
 import { SqliteSettings } from '../metadata/sqlite-settings.ts'
+import { Deletion } from '../repositories/deletion.ts'
+import { Images } from '../repositories/images.ts'
+import { PullTimes } from '../repositories/pull-times.ts'
 import { Settings } from '../repositories/settings.ts'
 import { RuleBook } from '../rules/rule-book.ts'
 import { RuleFile } from '../rules/rule-file.ts'
@@ -24,6 +27,9 @@ export type Core = AsyncDisposable & {
   rules: RulesInForce
   secrets: Secrets
   settings: Settings
+  images: Images
+  pullTimes: PullTimes
+  deletion: Deletion
   storage: Storage
   directory: Directory
   scrubber: Scrubber
@@ -49,8 +55,18 @@ export async function openCore(config: Config, { fileSystem }: CoreOptions = {})
   const { blobs, memory, uses } = storage
   const { revalidateMs, retryPauseMs } = config.timeouts
   const fills = new Fills(blobs)
+  const clock = Date.now
+  const pullTimes = new PullTimes(metadata, clock)
+  const deletion = new Deletion({
+    metadata,
+    blobs,
+    pullTimes,
+    clock,
+    isInUse: (digest, since) => fills.has(digest) || (uses.latest(digest) ?? 0) >= since,
+    forget: (digest) => memory.delete(digest),
+  })
   const directory = new Directory({
-    cache: { blobs, metadata, decisions: settings, fills, memory, uses, clock: Date.now, revalidateMs, retryPauseMs },
+    cache: { blobs, metadata, decisions: settings, fills, memory, uses, clock, revalidateMs, retryPauseMs },
     offline: config.offline,
     openUpstream: (rule) => openUpstream(rule, config, secrets),
   })
@@ -78,6 +94,9 @@ export async function openCore(config: Config, { fileSystem }: CoreOptions = {})
     rules,
     secrets,
     settings,
+    images: new Images({ metadata, blobs, ruleOf: (repository) => book.ruleOf(repository) }),
+    pullTimes,
+    deletion,
     storage,
     directory,
     scrubber,

@@ -4,6 +4,7 @@ import { type AppOptions, createApp } from '../../src/http/app.ts'
 import { Authentication } from '../../src/http/auth.ts'
 import { type ListenOptions, listen } from '../../src/http/listen.ts'
 import { MemoryMetadata, MemorySettings } from '../../src/metadata/memory.ts'
+import { PullTimes } from '../../src/repositories/pull-times.ts'
 import { Repositories } from '../../src/repositories/repositories.ts'
 import { Settings } from '../../src/repositories/settings.ts'
 import type { Rule } from '../../src/rules/rule.ts'
@@ -58,6 +59,7 @@ export async function startFace({ cached = [], ...options }: FaceOptions = {}) {
     authentication: openToAll,
     authority: new Authority({ id: '111122223333', region: 'us-east-1' }, settings),
     limits: new ClientLimits({ unknownPerMinute: 600 }),
+    pullTimes: new PullTimes(metadata, Date.now),
     throttledStatus: 429,
     ...options,
   })

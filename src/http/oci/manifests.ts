@@ -7,13 +7,16 @@ import { respond } from './respond.ts'
 import type { To } from './route.ts'
 
 /** A manifest as it is stored, whatever `Accept` says: a digest has one media type. */
-export async function answerManifest(exchange: Exchange, { reference }: To<'manifest'>, { registry, pull }: Source) {
+export async function answerManifest(exchange: Exchange, { reference }: To<'manifest'>, source: Source) {
+  const { registry, pull, pulled } = source
   if (exchange.isHead) {
     const { descriptor, outcome } = await registry.resolve(reference, pull)
     return send(exchange, descriptor, outcome)
   }
   const { descriptor, bytes, outcome } = await registry.manifest(reference, pull)
-  return send(exchange, descriptor, outcome, bytes)
+  const response = await send(exchange, descriptor, outcome, bytes)
+  if (exchange.answered) pulled(descriptor.digest)
+  return response
 }
 
 function send(exchange: Exchange, { digest, mediaType, size }: Descriptor, outcome?: Outcome, bytes?: Uint8Array) {
