@@ -1,4 +1,4 @@
-import { CreateSecretCommand, SecretsManagerClient } from '@aws-sdk/client-secrets-manager'
+import { CreateSecretCommand, DeleteSecretCommand, SecretsManagerClient } from '@aws-sdk/client-secrets-manager'
 import { Service } from './process.ts'
 import { requireTool } from './tools.ts'
 
@@ -32,19 +32,28 @@ export class Moto implements AsyncDisposable {
     }
   }
 
-  /** Resolves to the ARN. */
-  async createSecret(name: string, value: object): Promise<string> {
-    const credentials = { accessKeyId: 'tests', secretAccessKey: 'tests-canary-key' }
-    const client = new SecretsManagerClient({ endpoint: this.#url, region: 'us-east-1', credentials })
-    try {
-      const { ARN } = await client.send(new CreateSecretCommand({ Name: name, SecretString: JSON.stringify(value) }))
-      return ARN ?? ''
-    } finally {
-      client.destroy()
-    }
+  /** Keeps text and bytes as they are, and else JSON. Resolves to the ARN, of account 123456789012. */
+  async createSecret(name: string, value: object | string | Uint8Array): Promise<string> {
+    using client = this.#client()
+    const text = typeof value === 'string' ? value : JSON.stringify(value)
+    const content = value instanceof Uint8Array ? { SecretBinary: value } : { SecretString: text }
+    const { ARN } = await client.send(new CreateSecretCommand({ Name: name, ...content }))
+    return ARN ?? ''
+  }
+
+  /** It stays for days, and cannot be read. */
+  async deleteSecret(arn: string): Promise<void> {
+    using client = this.#client()
+    await client.send(new DeleteSecretCommand({ SecretId: arn }))
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#service.stop()
+  }
+
+  #client() {
+    const credentials = { accessKeyId: 'tests', secretAccessKey: 'tests-canary-key' }
+    const client = new SecretsManagerClient({ endpoint: this.#url, region: 'us-east-1', credentials })
+    return Object.assign(client, { [Symbol.dispose]: () => client.destroy() })
   }
 }
