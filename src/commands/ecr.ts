@@ -1,21 +1,21 @@
 import type { Config } from '../config.ts'
 import { faultOfSecret } from '../credentials/secrets-manager.ts'
 import type { EcrOptions } from '../http/ecr/app.ts'
-import type { RulesInForce } from '../rules/rules-in-force.ts'
-import type { Secrets } from '../secrets/secrets.ts'
+import type { OciOptions } from '../http/oci/app.ts'
 import { isPublicOrigin } from '../upstream/addresses.ts'
+import type { Core } from './core.ts'
 import { checkUpstream } from './upstreams.ts'
 
 /** What the control API manages, and what it may lead to. */
 export function controlOf(
   config: Config,
-  rules: RulesInForce,
-  secrets: Secrets,
-): Omit<EcrOptions, 'authentication' | 'authority' | 'tokens'> {
+  { rules, secrets, settings }: Pick<Core, 'rules' | 'secrets' | 'settings'>,
+): Omit<EcrOptions, keyof OciOptions | 'tokens'> {
   const { registry, publicUrl, allowPrivateUpstreams } = config
   return {
     rules,
     secrets,
+    settings,
     registry,
     publicUrl,
     clock: Date.now,

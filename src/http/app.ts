@@ -8,7 +8,7 @@ export type AppOptions = OciOptions & {
   /** What a client is told when an upstream is out of quota. */
   throttledStatus: ThrottledStatus
   /** The control API; absent, there is none. */
-  ecr?: Omit<EcrOptions, 'authentication' | 'authority'>
+  ecr?: Omit<EcrOptions, keyof OciOptions>
 }
 
 /** What `listen` serves. */

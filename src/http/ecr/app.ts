@@ -9,10 +9,11 @@ import type { OperationsByName } from './operation.ts'
 import { ecrOperations } from './operations.ts'
 import { pullThroughRuleOperations, type RulesOptions } from './pull-through-rules.ts'
 import { type RegistryOptions, registryOperations } from './registry.ts'
+import { type RepositoriesOptions, repositoryOperations } from './repositories.ts'
 import { type SecretsOptions, secretOperations } from './secrets.ts'
 import { answerSts, stsError } from './sts.ts'
 
-export type EcrOptions = Omit<RulesOptions & RegistryOptions & SecretsOptions, 'registryId'> & {
+export type EcrOptions = Omit<RulesOptions & RegistryOptions & SecretsOptions & RepositoriesOptions, 'registryId'> & {
   authentication: Authentication
   authority: Authority
 }
@@ -37,6 +38,7 @@ export function ecrApp(options: EcrOptions): Hono<HttpEnv> {
         operations: new Map([
           ...pullThroughRuleOperations({ ...options, registryId }),
           ...registryOperations({ ...options, registryId }),
+          ...repositoryOperations({ ...options, registryId }),
         ]),
       },
     ],

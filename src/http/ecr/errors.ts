@@ -24,6 +24,12 @@ export const invalidParameter = (member: string, constraint: string): AwsError =
 
 export const validation = (message: string): AwsError => new AwsError('ValidationException', message)
 
+export const repositoryNotFound = (repository: string, registryId: string): AwsError =>
+  new AwsError(
+    'RepositoryNotFoundException',
+    `The repository with name '${repository}' does not exist in the registry with id '${registryId}'`,
+  )
+
 /** What the client is told of a failure. What is none of its making is announced, and it learns nothing of it. */
 export function awsErrorOf(cause: unknown, { signal, facts, requestId }: Exchange): AwsError {
   if (!signal.aborted) facts.error = cause

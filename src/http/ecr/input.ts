@@ -9,13 +9,24 @@ const secretArnPattern =
 /** Members of the operations, with the patterns and limits of Amazon ECR's service model. */
 export const registryId = z.string().regex(/^[0-9]{12}$/)
 
-/** A slash at its end is assumed always, so that one that is written means nothing. */
-export const prefix = z
+export const repositoryName = z
   .string()
   .min(2)
-  .max(30)
-  .regex(prefixPattern)
-  .transform((text) => text.replace(/\/$/, ''))
+  .max(256)
+  .regex(new RegExp(`^${segments}$`))
+
+/** A slash at its end is assumed always, so that one that is written means nothing. */
+const prefixOf = (min: number, max: number) =>
+  z
+    .string()
+    .min(min)
+    .max(max)
+    .regex(prefixPattern)
+    .transform((text) => text.replace(/\/$/, ''))
+
+export const prefix = prefixOf(2, 30)
+
+export const templatePrefix = prefixOf(1, 256)
 
 export const credentialArn = z.string().min(50).max(612).regex(secretArnPattern)
 

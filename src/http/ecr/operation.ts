@@ -18,8 +18,8 @@ export type Definition<S extends z.ZodType> = {
   /** As policies name it: `ecr:DescribeRegistry`. */
   action: string
   input: S
-  /** The ARN of what is asked for; absent, `*`. */
-  resource?: (input: z.output<S>, call: Call) => Promise<string> | string
+  /** The ARN of what is asked for, or of each thing; absent, `*`. */
+  resource?: (input: z.output<S>, call: Call) => Promise<string> | string | readonly string[]
   run: (input: z.output<S>, call: Call) => Promise<object> | object
 }
 
@@ -27,7 +27,7 @@ export function operation<S extends z.ZodType>({ action, input, resource, run }:
   return async (given, call) => {
     const parsed = input.safeParse(given)
     if (!parsed.success) throw inputError(parsed.error.issues, given)
-    await assertMay(call, action, (await resource?.(parsed.data, call)) ?? '*')
+    for (const arn of [(await resource?.(parsed.data, call)) ?? '*'].flat()) await assertMay(call, action, arn)
     return run(parsed.data, call)
   }
 }

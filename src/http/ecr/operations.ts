@@ -1,5 +1,8 @@
-/** What becomes of an operation: it works, is yet to be built, or is not what a cache does. */
-export type Support = 'yes' | 'later' | 'no'
+/**
+ * What becomes of an operation: it works, keeps what it is given and tells it, to no other effect, is yet to be built,
+ * or is not what a cache does.
+ */
+export type Support = 'yes' | 'stored' | 'later' | 'no'
 
 const later = 'Not built yet.'
 const pushing = 'Images are pulled through, not pushed.'
@@ -12,13 +15,15 @@ const all: Record<Support, Record<string, readonly string[]>> = {
     '': [
       ...['CreatePullThroughCacheRule', 'DescribePullThroughCacheRules', 'UpdatePullThroughCacheRule'],
       ...['DeletePullThroughCacheRule', 'ValidatePullThroughCacheRule', 'GetAuthorizationToken', 'DescribeRegistry'],
+      ...['CreateRepository', 'DescribeRepositories', 'PutImageTagMutability'],
     ],
   },
+  stored: { [scanning]: ['PutImageScanningConfiguration'] },
   later: {
     [later]: [
-      ...['CreateRepository', 'DescribeRepositories', 'DeleteRepository', 'ListImages', 'DescribeImages'],
+      ...['DeleteRepository', 'ListImages', 'DescribeImages'],
       ...['BatchGetImage', 'BatchDeleteImage', 'BatchCheckLayerAvailability', 'GetDownloadUrlForLayer'],
-      ...['ListImageReferrers', 'PutImageTagMutability', 'PutImageScanningConfiguration', 'TagResource'],
+      ...['ListImageReferrers', 'TagResource'],
       ...['UntagResource', 'ListTagsForResource', 'SetRepositoryPolicy', 'GetRepositoryPolicy'],
       ...['DeleteRepositoryPolicy', 'PutRegistryPolicy', 'GetRegistryPolicy', 'DeleteRegistryPolicy'],
       ...['PutLifecyclePolicy', 'GetLifecyclePolicy', 'DeleteLifecyclePolicy', 'StartLifecyclePolicyPreview'],
