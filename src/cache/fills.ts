@@ -47,7 +47,7 @@ export class Fills {
     ttl: partialTtlMs,
     ttlAutopurge: true,
     dispose: (writer, _, reason) => {
-      if (reason !== 'delete') discard(writer)
+      if (reason !== 'delete') void discard(writer)
     },
   })
 
