@@ -36,7 +36,7 @@ const table: Table = {
   'secrets/': { ours: [...vocabulary, 'files/'], packages: [builtin] },
   'lifecycle/': { ours: [...vocabulary, ...ports, 'rules/'], packages: [] },
   'repositories/': {
-    ours: [...vocabulary, ...ports, 'metadata/settings.ts', 'rules/'],
+    ours: [...vocabulary, ...ports, 'metadata/settings.ts', 'rules/', 'lifecycle/'],
     packages: [builtin, 'lru-cache'],
   },
   'http/': {

@@ -12,6 +12,8 @@ export type LifecycleImage = {
   readonly references: readonly Digest[]
   /** What a signature or the like is about. */
   readonly subject?: Digest
+  /** Stays whatever a policy says, with what it lists and what is about it. It counts like others. */
+  readonly pinned?: boolean
 }
 
 /** An image that a policy lets go, and the priority of the rule that does it. */
@@ -35,7 +37,7 @@ export function expirations<T extends LifecycleImage>(
   for (const [digest, rulePriority] of taken) {
     for (const referrer of referrers.get(digest) ?? []) taken.set(referrer, rulePriority)
   }
-  const kept = new Set(repository.keys().filter((digest) => !taken.has(digest)))
+  const kept = new Set(images.filter(({ digest, pinned }) => pinned || !taken.has(digest)).map(({ digest }) => digest))
   for (const digest of kept) {
     for (const listed of repository.get(digest)?.references ?? []) kept.add(listed)
     for (const referrer of referrers.get(digest) ?? []) kept.add(referrer)

@@ -42,6 +42,11 @@ export class Settings {
     return settings
   }
 
+  /** The repositories about which something was decided, in their order. */
+  decided(): AsyncIterable<[repository: string, settings: RepositorySettings]> {
+    return this.#store.repositories.entries()
+  }
+
   /** Whether a tag stays where it points. */
   async isImmutable(repository: string, tag: string): Promise<boolean> {
     const { tagMutability = 'MUTABLE', mutabilityExclusions = [] } = await this.of(repository)

@@ -73,6 +73,8 @@ export type Events = {
   'cistern:eviction': { images: number; blobs: number; bytes: number }
   /** All of the store was looked at; `healed` of the `damaged` blobs are there again. */
   'cistern:scrub': { checked: number; bytes: number; damaged: number; healed: number; durationMs: number }
+  /** The lifecycle policy of a repository was applied; that many images went. */
+  'cistern:expiry': { repository: string; images: number; durationMs: number }
   'cistern:breaker': { upstream: string; state: 'closed' | 'open' | 'half-open' }
 }
 

@@ -27,6 +27,11 @@ export function createLog(level: Level, destination: Destination = stdout()): Lo
     subscribe('cistern:scrub', ({ durationMs, ...event }) =>
       logger.info({ ...event, durationMs: Math.round(durationMs) }, 'the store was scrubbed'),
     ),
+    subscribe('cistern:expiry', ({ durationMs, ...event }) => {
+      const line = { ...fields(event), durationMs: Math.round(durationMs) }
+      const level = event.images > 0 ? 'info' : 'debug'
+      logger[level](line, 'a lifecycle policy was applied')
+    }),
     subscribe('cistern:breaker', (event) => logger.warn(fields(event), `the breaker is ${event.state}`)),
   ]
   return {

@@ -37,6 +37,7 @@ export class Metrics implements Disposable {
       ...this.#addFaults(),
       ...this.#addEviction(),
       ...this.#addScrub(),
+      ...this.#addExpiry(),
     ]
   }
 
@@ -166,6 +167,20 @@ export class Metrics implements Disposable {
         damaged.inc(event.damaged)
         healed.inc(event.healed)
         lastRun.setToCurrentTime()
+      }),
+    ]
+  }
+
+  #addExpiry() {
+    const applied = this.#counter(
+      'cistern_lifecycle_policies_applied_total',
+      'Times that a lifecycle policy was applied',
+    )
+    const expired = this.#counter('cistern_expired_images_total', 'Images that lifecycle policies let go')
+    return [
+      subscribe('cistern:expiry', ({ images }) => {
+        applied.inc()
+        expired.inc(images)
       }),
     ]
   }

@@ -253,3 +253,23 @@ describe('a referrer', () => {
     expect(expiring(images, rule(1, { ...any, ...keep(1) }))).toEqual([])
   })
 })
+
+describe('an image that is pinned', () => {
+  it('stays with all that belongs to it, whatever a policy says', () => {
+    const images: Record<string, Sketch> = {
+      index: { tags: ['v1'], pushed: 9, lists: ['part'], pinned: true },
+      part: { pushed: 9 },
+      signature: { pushed: 9, subject: 'index' },
+      other: { tags: ['v2'], pushed: 9 },
+    }
+    expect(expiring(images, rule(1, { ...any, ...pushed(1) }))).toEqual(['other:1'])
+  })
+
+  it('counts like others', () => {
+    const images: Record<string, Sketch> = {
+      pinned: { tags: ['v1'], pushed: 1, pinned: true },
+      old: { tags: ['v2'], pushed: 2 },
+    }
+    expect(expiring(images, rule(1, { ...any, ...keep(1) }))).toEqual(['old:1'])
+  })
+})

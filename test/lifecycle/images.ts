@@ -6,7 +6,14 @@ import { documentOf } from './documents.ts'
 export const now = Date.UTC(2026, 0, 31)
 const dayMs = 86_400_000
 
-export type Sketch = { tags?: string[]; pushed?: number; pulled?: number; lists?: string[]; subject?: string }
+export type Sketch = {
+  tags?: string[]
+  pushed?: number
+  pulled?: number
+  lists?: string[]
+  subject?: string
+  pinned?: true
+}
 
 export type NamedImage = LifecycleImage & { readonly name: string }
 
@@ -14,7 +21,7 @@ const digest = (name: string): Digest => digestOf(Buffer.from(name))
 
 /** Images by name; ages are in days. */
 export const imagesOf = (sketches: Record<string, Sketch>): NamedImage[] =>
-  Object.entries(sketches).map(([name, { tags = [], pushed = 1, pulled, lists = [], subject }]) => ({
+  Object.entries(sketches).map(([name, { tags = [], pushed = 1, pulled, lists = [], subject, pinned }]) => ({
     name,
     digest: digest(name),
     tags,
@@ -22,6 +29,7 @@ export const imagesOf = (sketches: Record<string, Sketch>): NamedImage[] =>
     ...(pulled !== undefined && { pulledAt: now - pulled * dayMs }),
     references: lists.map(digest),
     ...(subject !== undefined && { subject: digest(subject) }),
+    ...(pinned && { pinned }),
   }))
 
 /** What expires, as `name:priority`. */

@@ -148,3 +148,18 @@ it('keeps to its level, and to nothing once disposed', () => {
   publish('cistern:request', { ...request, status: 500 })
   expect(lines).toEqual([])
 })
+
+it('tells of lifecycle policies where they let images go', () => {
+  open()
+  publish('cistern:expiry', { repository: 'hub/a', images: 0, durationMs: 1 })
+  publish('cistern:expiry', { repository: 'hub/a', images: 2, durationMs: 1.6 })
+  expect(entries()).toEqual([
+    expect.objectContaining({
+      level: 'info',
+      msg: 'a lifecycle policy was applied',
+      repository: 'hub/a',
+      images: 2,
+      durationMs: 2,
+    }),
+  ])
+})

@@ -122,3 +122,12 @@ it('counts what a scrub found and mended, and tells when it was', async () => {
   const [lastRun = ''] = await samples('cistern_scrub_last_run_timestamp_seconds')
   expect(Number(lastRun.split(' ')[1])).toBeGreaterThan(1e9)
 })
+
+it('counts what lifecycle policies did', async () => {
+  publish('cistern:expiry', { repository: 'hub/a', images: 3, durationMs: 1 })
+  publish('cistern:expiry', { repository: 'hub/b', images: 0, durationMs: 1 })
+  expect(await samples('cistern_lifecycle_policies_applied_total')).toEqual([
+    'cistern_lifecycle_policies_applied_total 2',
+  ])
+  expect(await samples('cistern_expired_images_total')).toEqual(['cistern_expired_images_total 3'])
+})
