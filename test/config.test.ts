@@ -91,7 +91,14 @@ describe('precedence', () => {
 
   it('takes lists of texts with commas', () => {
     const env = { CISTERN_AUTH_HTPASSWD_FILE: 'users', CISTERN_AUTH_HTPASSWD_POLICIES: 'AdministratorAccess,a.json' }
-    const { auth } = loadConfig(['--auth-mode', 'required'], env)
+    const { auth, trustedProxies } = loadConfig(
+      ['--auth-mode', 'required', '--trusted-proxies', '10.0.0.0/8, ::1'],
+      env,
+    )
+    expect(trustedProxies).toEqual([
+      { address: '10.0.0.0', bits: 8 },
+      { address: '::1', bits: 128 },
+    ])
     expect(auth.htpasswd).toEqual({ file: 'users', policies: ['AdministratorAccess', 'a.json'] })
   })
 
@@ -239,6 +246,22 @@ rules:
     expect(faults.join('\n')).not.toContain(canary)
   })
 
+  it.each([
+    '10.0.0.0/33',
+    '::/129',
+    '10.0.0/8',
+    '10.0.0.0/',
+    'proxy.example',
+    '::ffff:10.0.0.0/104',
+    'fe80::1%eth0',
+    7,
+    '',
+  ])('are proxies that are no network: %j', (text) => {
+    expect(faultsOf(`trustedProxies: [${JSON.stringify(text)}]`)).toEqual([
+      '1:18: trustedProxies[0]: must be an address, or a network such as 10.0.0.0/8',
+    ])
+  })
+
   it('are users with passwords where nobody logs in', () => {
     expect(faultsOf('auth: { mode: open, htpasswd: { file: users } }')).toEqual([
       '1:31: auth.htpasswd: nobody logs in unless auth.mode is required',
@@ -300,6 +323,7 @@ describe('the printed configuration', () => {
   const text = `
 listen: 127.0.0.1:7000
 defaultUpstream: none
+trustedProxies: [10.0.0.0/8, "fd00::/8", 192.0.2.1]
 auth: { mode: required, htpasswd: { file: users, policies: [AdministratorAccess, { Version: "2012-10-17" }] } }
 accessKeys: [{ id: AKIA, secretFile: f, user: u, policies: [AdministratorAccess, { Version: "2012-10-17" }] }]
 secrets: { keyFile: /run/secrets/key }

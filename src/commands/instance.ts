@@ -67,6 +67,7 @@ export async function openInstance(config: Config, options: CoreOptions = {}): P
       headersTimeoutMs: config.timeouts.requestHeadMs,
       maxConnections: config.limits.connections,
       maxConnectionsPerClient: config.limits.connectionsPerClient,
+      trustedProxies: config.trustedProxies,
     }),
     (listener) => listener.close(config.timeouts.drainMs),
   )

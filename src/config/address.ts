@@ -21,3 +21,16 @@ export function isLoopback({ host }: Address): boolean {
   if (isIP(host) === 0) return host === 'localhost'
   return loopback.check(host, isIPv4(host) ? 'ipv4' : 'ipv6')
 }
+
+/** The addresses that have their first `bits` in common with `address`. */
+export type Network = { address: string; bits: number }
+
+/** Reads an address or `address/bits`; `undefined` for anything else, also for IPv4 within IPv6. */
+export function parseNetwork(text: string): Network | undefined {
+  const [, address = '', digits] = /^([0-9a-fA-F:.]+)(?:\/(\d{1,3}))?$/.exec(text.trim()) ?? []
+  const length = { 0: 0, 4: 32, 6: 128 }[isIP(address)] ?? 0
+  const bits = Number(digits ?? length)
+  return length === 0 || bits > length || /:.*\./.test(address) ? undefined : { address, bits }
+}
+
+export const formatNetwork = ({ address, bits }: Network): string => `${address}/${bits}`

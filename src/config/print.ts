@@ -1,7 +1,7 @@
 import { Document, isMap } from 'yaml'
 import type { Config, ConfiguredRule } from '../config.ts'
 import type { CredentialSource, Mirror, TagTtl } from '../rules/rule.ts'
-import { formatAddress } from './address.ts'
+import { formatAddress, formatNetwork } from './address.ts'
 import { formatDuration, formatSize } from './units.ts'
 
 /** The effective configuration as one would write it, with `***` in the place of secrets. */
@@ -11,6 +11,7 @@ export function printConfig(config: Config): string {
     listen: formatAddress(config.listen),
     adminListen: formatAddress(config.adminListen),
     publicUrl: config.publicUrl,
+    trustedProxies: config.trustedProxies.map(formatNetwork),
     dataDir: config.dataDir,
     defaultUpstream: config.defaultUpstream ?? 'none',
     builtinRules: config.builtinRules,

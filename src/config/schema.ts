@@ -3,7 +3,7 @@ import { createSecureContext } from 'node:tls'
 import { z } from 'zod'
 import { isRepository } from '../oci/reference.ts'
 import { parseOrigin } from '../rules/origin.ts'
-import { parseAddress } from './address.ts'
+import { parseAddress, parseNetwork } from './address.ts'
 import { parseDuration, parseSize } from './units.ts'
 
 /** A value written as text or number and read by `parse`, which gives `undefined` where it cannot. */
@@ -23,6 +23,7 @@ const choice = <const T extends string | number>(...options: T[]) =>
 const duration = written(parseDuration, 'must be a duration such as 500ms, 30s, 5m, 24h or 7d, or 0')
 const size = written(parseSize, 'must be a size such as 512MiB, 50GiB or 10GB, or plain bytes')
 const address = written(parseAddress, 'must be host:port')
+const network = written(parseNetwork, 'must be an address, or a network such as 10.0.0.0/8')
 const origin = written(
   parseOrigin,
   'must be host[:port], which means https, or http(s)://host[:port]; no user, path or query',
@@ -154,6 +155,7 @@ export const schema = z.strictObject({
   listen: address.prefault('127.0.0.1:5000'),
   adminListen: address.prefault('127.0.0.1:5001'),
   publicUrl: origin.exactOptional(),
+  trustedProxies: list(network).prefault([]),
   dataDir: file.prefault('./data'),
   defaultUpstream: segments.prefault('docker.io'),
   builtinRules: boolean.prefault(true),

@@ -101,5 +101,4 @@ export class Authentication {
   }
 }
 
-/** Connections here are plain, whatever stands in front. */
-const contextOf = ({ client }: Exchange): Caller['context'] => ({ sourceIp: client, secureTransport: false })
+const contextOf = ({ client, secure }: Exchange): Caller['context'] => ({ sourceIp: client, secureTransport: secure })

@@ -1,9 +1,9 @@
 import { randomUUID } from 'node:crypto'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { HttpBindings } from '@hono/node-server'
-import { addressOf } from '../access/client-limits.ts'
 import type { Principal } from '../access/principal.ts'
 import { type Events, publish } from '../telemetry/events.ts'
+import type { Sender } from './trusted-proxies.ts'
 
 /** What the parts that answer a request add to its log line. */
 type Facts = Pick<
@@ -30,6 +30,8 @@ export class Exchange {
   /** How long a client may take for one chunk of a body. */
   readonly writeStallMs: number
   readonly client: string
+  /** Whether the client's connection was encrypted. */
+  readonly secure: boolean
   /** Who calls, once that is decided. */
   principal: Principal | undefined
   /** Whether the operating system took the whole answer. */
@@ -38,11 +40,12 @@ export class Exchange {
   readonly #gone = new AbortController()
   readonly #startedAt = performance.now()
 
-  constructor(incoming: IncomingMessage, outgoing: ServerResponse, writeStallMs: number) {
+  constructor(incoming: IncomingMessage, outgoing: ServerResponse, { client, secure }: Sender, writeStallMs: number) {
     this.writeStallMs = writeStallMs
+    this.client = client
+    this.secure = secure
     this.incoming = incoming
     this.outgoing = outgoing
-    this.client = addressOf(incoming.socket.remoteAddress)
     outgoing.on('error', () => {}) // told by 'close' too
     outgoing.once('close', () => {
       if (!this.answered) this.#gone.abort(new ConnectionClosed())

@@ -11,6 +11,7 @@ import { Connections } from './connections.ts'
 import { Exchange } from './exchange.ts'
 import { rawPathFault } from './gate.ts'
 import { respondError } from './oci/errors.ts'
+import { type Network, TrustedProxies } from './trusted-proxies.ts'
 import { Turns } from './turns.ts'
 
 export type ServeOptions = {
@@ -21,8 +22,10 @@ export type ServeOptions = {
   /** How long a connection may idle between requests: longer than load balancers keep theirs. */
   keepAliveTimeoutMs?: number
   maxConnections?: number
-  /** Of one client; further ones are refused. */
+  /** Of one client that is no trusted proxy; further ones are refused. */
   maxConnectionsPerClient?: number
+  /** Whose word counts for whom they ask. */
+  trustedProxies?: readonly Network[]
   /** Whether each request is announced. Probes are not worth a log line. */
   announce?: boolean
 }
@@ -68,8 +71,9 @@ export async function serveAt(
   })
   server.maxConnections = maxConnections
   const connections = new Connections(maxConnectionsPerClient)
+  const proxies = new TrustedProxies(options.trustedProxies ?? [])
   const turns = new Turns()
-  const serve = requestHandler(app, options)
+  const serve = requestHandler(app, proxies, options)
   const handle = (incoming: IncomingMessage, outgoing: ServerResponse) =>
     turns.take(incoming, outgoing, () => {
       outgoing.once('close', () => {
@@ -78,7 +82,9 @@ export async function serveAt(
       if (!server.listening) outgoing.shouldKeepAlive = false
       void serve(incoming, outgoing)
     })
-  server.on('connection', (socket) => connections.accept(socket))
+  server.on('connection', (socket) => {
+    if (!proxies.has(socket.remoteAddress)) connections.accept(socket)
+  })
   server.on('drop', () =>
     publish('cistern:fault', { where: 'http', kind: 'throttled', message: 'too many connections: one was closed' }),
   )
@@ -95,7 +101,7 @@ export async function serveAt(
   return { server, close: (graceMs) => drain(server, graceMs) }
 }
 
-function requestHandler(app: App, { writeStallMs = 60_000, announce = true }: ServeOptions) {
+function requestHandler(app: App, proxies: TrustedProxies, { writeStallMs = 60_000, announce = true }: ServeOptions) {
   const exchanges = new WeakMap<object, Exchange>()
   const answer = getRequestListener(
     async (request, env) => {
@@ -110,7 +116,7 @@ function requestHandler(app: App, { writeStallMs = 60_000, announce = true }: Se
     { overrideGlobalObjects: false, autoCleanupIncoming: false },
   )
   return async (incoming: IncomingMessage, outgoing: ServerResponse) => {
-    const exchange = new Exchange(incoming, outgoing, writeStallMs)
+    const exchange = new Exchange(incoming, outgoing, proxies.senderOf(incoming), writeStallMs)
     exchanges.set(incoming, exchange)
     if (announce) exchange.publishWhenOver()
     outgoing.setHeader('Docker-Distribution-Api-Version', 'registry/2.0')
