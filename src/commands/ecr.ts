@@ -9,13 +9,15 @@ import { checkUpstream } from './upstreams.ts'
 /** What the control API manages, and what it may lead to. */
 export function controlOf(
   config: Config,
-  { rules, secrets, settings }: Pick<Core, 'rules' | 'secrets' | 'settings'>,
+  { rules, secrets, settings, images, deletion }: Core,
 ): Omit<EcrOptions, keyof OciOptions | 'tokens'> {
   const { registry, publicUrl, allowPrivateUpstreams } = config
   return {
     rules,
     secrets,
     settings,
+    images,
+    deletion,
     registry,
     publicUrl,
     clock: Date.now,

@@ -12,6 +12,7 @@ import { type RegistryOptions, registryOperations } from './registry.ts'
 import { type RepositoriesOptions, repositoryOperations } from './repositories.ts'
 import { type SecretsOptions, secretOperations } from './secrets.ts'
 import { answerSts, stsError } from './sts.ts'
+import { tagOperations } from './tags.ts'
 
 export type EcrOptions = Omit<RulesOptions & RegistryOptions & SecretsOptions & RepositoriesOptions, 'registryId'> & {
   authentication: Authentication
@@ -39,6 +40,7 @@ export function ecrApp(options: EcrOptions): Hono<HttpEnv> {
           ...pullThroughRuleOperations({ ...options, registryId }),
           ...registryOperations({ ...options, registryId }),
           ...repositoryOperations({ ...options, registryId }),
+          ...tagOperations({ ...options, registryId }),
         ]),
       },
     ],

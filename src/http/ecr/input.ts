@@ -15,6 +15,8 @@ export const repositoryName = z
   .max(256)
   .regex(new RegExp(`^${segments}$`))
 
+export const isRepositoryName = (text: string): boolean => repositoryName.safeParse(text).success
+
 /** A slash at its end is assumed always, so that one that is written means nothing. */
 const prefixOf = (min: number, max: number) =>
   z

@@ -13,19 +13,19 @@ const replication = 'There is one registry, and nothing to replicate to.'
 const all: Record<Support, Record<string, readonly string[]>> = {
   yes: {
     '': [
+      ...['ListImages', 'DescribeImages'],
       ...['CreatePullThroughCacheRule', 'DescribePullThroughCacheRules', 'UpdatePullThroughCacheRule'],
       ...['DeletePullThroughCacheRule', 'ValidatePullThroughCacheRule', 'GetAuthorizationToken', 'DescribeRegistry'],
-      ...['CreateRepository', 'DescribeRepositories', 'PutImageTagMutability'],
+      ...['CreateRepository', 'DescribeRepositories', 'DeleteRepository', 'PutImageTagMutability'],
+      ...['TagResource', 'UntagResource', 'ListTagsForResource'],
     ],
   },
   stored: { [scanning]: ['PutImageScanningConfiguration'] },
   later: {
     [later]: [
-      ...['DeleteRepository', 'ListImages', 'DescribeImages'],
       ...['BatchGetImage', 'BatchDeleteImage', 'BatchCheckLayerAvailability', 'GetDownloadUrlForLayer'],
-      ...['ListImageReferrers', 'TagResource'],
-      ...['UntagResource', 'ListTagsForResource', 'SetRepositoryPolicy', 'GetRepositoryPolicy'],
-      ...['DeleteRepositoryPolicy', 'PutRegistryPolicy', 'GetRegistryPolicy', 'DeleteRegistryPolicy'],
+      ...['ListImageReferrers', 'SetRepositoryPolicy', 'GetRepositoryPolicy', 'DeleteRepositoryPolicy'],
+      ...['PutRegistryPolicy', 'GetRegistryPolicy', 'DeleteRegistryPolicy'],
       ...['PutLifecyclePolicy', 'GetLifecyclePolicy', 'DeleteLifecyclePolicy', 'StartLifecyclePolicyPreview'],
       ...['GetLifecyclePolicyPreview', 'CreateRepositoryCreationTemplate', 'DescribeRepositoryCreationTemplates'],
       ...['UpdateRepositoryCreationTemplate', 'DeleteRepositoryCreationTemplate'],

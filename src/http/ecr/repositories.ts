@@ -1,5 +1,7 @@
 import { z } from 'zod'
 import type { RepositorySettings } from '../../metadata/settings.ts'
+import type { Deletion } from '../../repositories/deletion.ts'
+import type { Images } from '../../repositories/images.ts'
 import type { Repositories } from '../../repositories/repositories.ts'
 import type { Settings } from '../../repositories/settings.ts'
 import { AwsError, invalidParameter, repositoryNotFound } from './errors.ts'
@@ -24,13 +26,15 @@ export type RepositoriesOptions = {
   publicUrl: string
   repositories: Repositories
   settings: Settings
+  images: Pick<Images, 'list'>
+  deletion: Pick<Deletion, 'everything'>
   /** Milliseconds since the epoch. */
   clock: () => number
 }
 
 /** https://docs.aws.amazon.com/AmazonECR/latest/userguide/Repositories.html */
 export function repositoryOperations(options: RepositoriesOptions): OperationsByName {
-  const { registryId, repositories, settings, clock } = options
+  const { registryId, repositories, settings, images, deletion, clock } = options
   const byName = z.object({ repositoryName })
   const resource = ({ repositoryName }: { repositoryName: string }, { authority }: Call) =>
     authority.repositoryArn(repositoryName)
@@ -47,6 +51,10 @@ export function repositoryOperations(options: RepositoriesOptions): OperationsBy
       repositories: await Promise.all(listed.repositories.map((name) => found(name, call))),
       ...(listed.more && end !== undefined && { nextToken: tokenAfter(end) }),
     }
+  }
+  const holdsImages = async (name: string) => {
+    for await (const _ of images.list(name)) return true
+    return false
   }
   const change = async (name: string, change: (before: RepositorySettings) => RepositorySettings) => {
     const after = await settings.change(name, change)
@@ -100,6 +108,25 @@ export function repositoryOperations(options: RepositoriesOptions): OperationsBy
             throw invalidParameter('repositoryNames', 'must not stand beside nextToken or maxResults')
           }
           return { repositories: await Promise.all([...new Set(names)].map((name) => found(name, call))) }
+        },
+      }),
+    ],
+    [
+      'DeleteRepository',
+      operation({
+        action: 'ecr:DeleteRepository',
+        input: byName.extend({ force: z.boolean().exactOptional() }),
+        resource,
+        run: async ({ repositoryName: name, force = false }, call) => {
+          const repository = await found(name, call)
+          if (!force && (await holdsImages(name))) {
+            const message = `The repository with name '${name}' in registry with id '${registryId}' cannot be deleted because it still contains images`
+            throw new AwsError('RepositoryNotEmptyException', message)
+          }
+          await deletion.everything(name)
+          await settings.delete(name)
+          if (await holdsImages(name)) await settings.begin(name, clock()) // somebody pulled meanwhile
+          return { repository }
         },
       }),
     ],
