@@ -5,6 +5,8 @@ import type { Seen } from './faulty-fault.ts'
 export type TokenPolicy = {
   /** Passwords by user. */
   users?: Record<string, string>
+  /** The repositories that each user may pull; by default all. */
+  grants?: Record<string, readonly string[]>
   /** Whether those without a credential get a token; by default yes, unless there are users. */
   anonymous?: boolean
   service?: string
@@ -76,13 +78,14 @@ export class Gate {
   issue(seen: Seen): Answer {
     const policy = this.#policy
     if (policy.kind !== 'token') return failure(404, 'NOT_FOUND')
-    const { users = {}, anonymous = !policy.users, field = 'token', expiresIn = 300 } = policy
+    const { users = {}, anonymous = !policy.users, grants, field = 'token', expiresIn = 300 } = policy
     const sent = seen.headers.authorization
-    const known = sent !== undefined && Object.entries(users).some(([name, password]) => basic(name, password) === sent)
-    if (!known && !(anonymous && sent === undefined)) return failure(401, 'UNAUTHORIZED')
-    const query = new URL(seen.url, 'http://token').searchParams
+    const user = Object.keys(users).find((name) => basic(name, users[name] ?? '') === sent)
+    if (user === undefined && !(anonymous && sent === undefined)) return failure(401, 'UNAUTHORIZED')
+    const scope = new URL(seen.url, 'http://token').searchParams.get('scope') ?? ''
+    const granted = !grants || grants[user ?? '']?.includes(scope.split(':')[1] ?? '')
     const token = `token-${randomBytes(12).toString('hex')}`
-    this.#issued.set(token, query.get('scope') ?? '')
+    this.#issued.set(token, granted ? scope : 'nothing')
     return text(200, JSON.stringify({ [field]: token, ...(expiresIn === null ? {} : { expires_in: expiresIn }) }))
   }
 }
