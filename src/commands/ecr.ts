@@ -9,7 +9,7 @@ import { checkUpstream } from './upstreams.ts'
 /** What the control API manages, and what it may lead to. */
 export function controlOf(
   config: Config,
-  { rules, secrets, settings, images, deletion }: Core,
+  { rules, secrets, settings, images, pullTimes, deletion }: Core,
 ): Omit<EcrOptions, keyof OciOptions | 'tokens'> {
   const { registry, publicUrl, allowPrivateUpstreams } = config
   return {
@@ -17,6 +17,7 @@ export function controlOf(
     secrets,
     settings,
     images,
+    pulledAt: (repository, digest) => pullTimes.of(repository, digest),
     deletion,
     registry,
     publicUrl,

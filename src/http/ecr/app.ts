@@ -5,6 +5,7 @@ import type { Exchange, HttpEnv } from '../exchange.ts'
 import { respond } from '../oci/respond.ts'
 import { Bodies } from './body.ts'
 import { AwsError, awsErrorOf } from './errors.ts'
+import { type ImagesOptions, imageOperations } from './images.ts'
 import type { OperationsByName } from './operation.ts'
 import { ecrOperations } from './operations.ts'
 import { pullThroughRuleOperations, type RulesOptions } from './pull-through-rules.ts'
@@ -14,7 +15,10 @@ import { type SecretsOptions, secretOperations } from './secrets.ts'
 import { answerSts, stsError } from './sts.ts'
 import { tagOperations } from './tags.ts'
 
-export type EcrOptions = Omit<RulesOptions & RegistryOptions & SecretsOptions & RepositoriesOptions, 'registryId'> & {
+export type EcrOptions = Omit<
+  RulesOptions & RegistryOptions & SecretsOptions & RepositoriesOptions & ImagesOptions,
+  'registryId'
+> & {
   authentication: Authentication
   authority: Authority
 }
@@ -40,6 +44,7 @@ export function ecrApp(options: EcrOptions): Hono<HttpEnv> {
           ...pullThroughRuleOperations({ ...options, registryId }),
           ...registryOperations({ ...options, registryId }),
           ...repositoryOperations({ ...options, registryId }),
+          ...imageOperations({ ...options, registryId }),
           ...tagOperations({ ...options, registryId }),
         ]),
       },
