@@ -5,6 +5,8 @@ import { throttled } from '../oci/errors.ts'
 export type ClientLimitsOptions = {
   /** How many questions a client may put to upstreams per minute of those that lead to nothing, and at most at once. */
   unknownPerMinute: number
+  /** What a client without budget is told. */
+  refusal?: string
   /** How many clients are remembered. */
   maxClients?: number
   /** Milliseconds on a clock that only goes forward. */
@@ -22,11 +24,18 @@ const minuteMs = 60_000
  */
 export class ClientLimits {
   readonly #perMinute: number
+  readonly #refusal: string
   readonly #now: () => number
   readonly #buckets: LRUCache<string, Bucket>
 
-  constructor({ unknownPerMinute, maxClients = 10_000, now = () => performance.now() }: ClientLimitsOptions) {
+  constructor({
+    unknownPerMinute,
+    refusal = 'too many requests for what does not exist',
+    maxClients = 10_000,
+    now = () => performance.now(),
+  }: ClientLimitsOptions) {
     this.#perMinute = unknownPerMinute
+    this.#refusal = refusal
     this.#now = now
     this.#buckets = new LRUCache({ max: maxClients })
   }
@@ -36,7 +45,7 @@ export class ClientLimits {
     const { tokens, filledAt } = this.#bucketOf(client)
     if (tokens >= 1) return void this.#buckets.set(networkOf(client), { tokens: tokens - 1, filledAt })
     const retryAfterMs = this.#perMinute > 0 ? ((1 - tokens) / this.#perMinute) * minuteMs : minuteMs
-    throw throttled('too many requests for what does not exist', { retryAfterMs })
+    throw throttled(this.#refusal, { retryAfterMs })
   }
 
   /** Gives back what a question cost that was not in vain. */

@@ -1,4 +1,5 @@
 import { BcryptThread } from './bcrypt-thread.ts'
+import { ClientLimits } from './client-limits.ts'
 import { Passwords } from './passwords.ts'
 import type { PolicyDocument } from './policy-document.ts'
 import { loadPolicies, type PolicyReference } from './policy-reference.ts'
@@ -8,24 +9,35 @@ export type PasswordUsersOptions = {
   file: string
   /** Of each of its users. */
   policies: readonly PolicyReference[]
+  /** Milliseconds on a clock that only goes forward. */
+  now?: () => number
 }
 
-/** Those who log in by a password, and what they may. Its owner disposes it. */
+/** Of one client. What was wrong a moment ago is known to be, and is no guess. */
+const guessesPerMinute = 60
+
+/**
+ * Those who log in by a password, and what they may. Who guesses is held up before the comparisons are that everybody
+ * waits for. Its owner disposes it.
+ */
 export class PasswordUsers implements AsyncDisposable {
   readonly #bcrypt = new BcryptThread()
   readonly #passwords: Passwords
+  readonly #guesses: ClientLimits
   #policies: readonly PolicyDocument[]
 
-  private constructor(file: string, policies: readonly PolicyDocument[]) {
-    this.#passwords = new Passwords({ file, bcrypt: this.#bcrypt })
+  private constructor({ file, now }: PasswordUsersOptions, policies: readonly PolicyDocument[]) {
+    const clock = now && { now }
+    this.#passwords = new Passwords({ file, bcrypt: this.#bcrypt, ...clock })
+    this.#guesses = new ClientLimits({ unknownPerMinute: guessesPerMinute, refusal: 'too many wrong logins', ...clock })
     this.#policies = policies
   }
 
   /** Throws `PolicyError`, and for a file that cannot be read. */
-  static async open({ file, policies }: PasswordUsersOptions): Promise<PasswordUsers> {
-    const users = new PasswordUsers(file, await loadPolicies(policies))
+  static async open(options: PasswordUsersOptions): Promise<PasswordUsers> {
+    const users = new PasswordUsers(options, await loadPolicies(options.policies))
     await users.#passwords.load().catch(({ cause }: Error) => {
-      throw new Error(`${file} cannot be read (${(cause as NodeJS.ErrnoException).code})`, { cause })
+      throw new Error(`${options.file} cannot be read (${(cause as NodeJS.ErrnoException).code})`, { cause })
     })
     return users
   }
@@ -39,9 +51,19 @@ export class PasswordUsers implements AsyncDisposable {
     this.#policies = policies
   }
 
-  /** Whether `password` is that of `username`. Throws `unavailable` and `throttled`. */
-  verify(username: string, password: string): Promise<boolean> {
-    return this.#passwords.verify(username, password)
+  /**
+   * Whether `password` is that of `username`. Throws `unavailable` where the file cannot be read, and `throttled` where
+   * too many wait for an answer or `client` was wrong too often.
+   */
+  async verify(username: string, password: string, client: string): Promise<boolean> {
+    let charged = false
+    const admit = () => {
+      this.#guesses.charge(client)
+      charged = true
+    }
+    const right = await this.#passwords.verify(username, password, admit)
+    if (right && charged) this.#guesses.refund(client)
+    return right
   }
 
   [Symbol.asyncDispose](): Promise<void> {

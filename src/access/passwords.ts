@@ -43,9 +43,10 @@ export class Passwords {
 
   /**
    * Whether `password` is that of `username`; an unknown user takes as long as a wrong password. Throws `unavailable`
-   * where the file cannot be read, and `throttled` where too many wait for an answer.
+   * where the file cannot be read, and `throttled` where too many wait for an answer. Where it takes a comparison to
+   * know, `admit` is called first, and may throw.
    */
-  async verify(username: string, password: string): Promise<boolean> {
+  async verify(username: string, password: string, admit: () => void = () => {}): Promise<boolean> {
     const { users, decoy } = await this.#htpasswd()
     if (password.length > maxPasswordLength) return false
     const known = users.get(username)
@@ -53,6 +54,7 @@ export class Passwords {
     const key = this.#keyOf(username, hash, password)
     if (this.#right.has(key)) return true
     if (this.#wrong.has(key)) return false
+    admit()
     const { result } = this.#flights.do(key, async () => {
       const same = (await this.#bcrypt.compare(password, hash)) && known !== undefined
       const verdicts = same ? this.#right : this.#wrong

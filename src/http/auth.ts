@@ -83,7 +83,7 @@ export class Authentication {
 
   async #passwordUser(exchange: Exchange, { username, password }: BasicCredentials): Promise<Caller> {
     const { passwords, registryId } = this.#options
-    if (!passwords || !(await passwords.verify(username, password))) throw this.#unauthorized(exchange)
+    if (!passwords || !(await passwords.verify(username, password, exchange.client))) throw this.#unauthorized(exchange)
     const principal = passwordUser(registryId, username)
     exchange.principal = principal
     return { principal, identity: passwords.policies, context: contextOf(exchange) }
