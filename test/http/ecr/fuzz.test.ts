@@ -7,26 +7,28 @@ import { Appliance } from '../../faults/appliance.ts'
 import { type ModelledOperation, operationOf } from '../../support/aws-model.ts'
 import { image } from '../../support/faulty-upstream.ts'
 import { SignedRequests } from '../../support/signed-request.ts'
-import { type Case, escapeName, hostileBodies, junkBodies, someOf } from './hostile.ts'
-import { samplerOf } from './samples.ts'
+import { type Case, escapeName, hostileBodies, junkBodies, sampleBody, someOf } from './hostile.ts'
+import { samplerOf, withNeeded } from './samples.ts'
 
 /** More per operation of each kind of body, and another seed each time or a given one: `CISTERN_FUZZ=1000`. */
 const perOperation = Number(process.env.CISTERN_FUZZ ?? 25)
 const seed = Number(process.env.CISTERN_FUZZ_SEED ?? (process.env.CISTERN_FUZZ ? Date.now() % 1_000_000 : 1))
 
 const secretNames = ['CreateSecret', 'GetSecretValue', 'DescribeSecret', 'ListSecrets', 'PutSecretValue']
-const secretOperations: ModelledOperation[] = [...secretNames, 'UpdateSecret', 'DeleteSecret'].map((name) =>
-  operationOf('secretsmanager', name),
-)
-const modelled = [...ecrOperations.keys()].map((name) => operationOf('ecr', name))
+const secretOperations = [...secretNames, 'UpdateSecret', 'DeleteSecret']
+const modelled = [
+  ...secretOperations.map((name) => operationOf('secretsmanager', name)),
+  ...[...ecrOperations.keys()].map((name) => operationOf('ecr', name)),
+].map(withNeeded)
 const isAnswered = ({ service, name }: ModelledOperation) =>
   service === 'secretsmanager' || ['yes', 'stored'].includes(ecrOperations.get(name)?.support ?? '')
-const answered = [...secretOperations, ...modelled].filter(isAnswered)
-/** What they delete the others need. */
-const inOrder = [...answered].sort((a, b) => Number(deletes(a)) - Number(deletes(b)))
+const answered = modelled.filter(isAnswered)
+/** What some make the others need. */
+const inOrder = [...answered].sort((a, b) => turnOf(a) - turnOf(b))
 
-function deletes({ name }: ModelledOperation): boolean {
-  return /^(Batch)?Delete/.test(name)
+function turnOf({ name }: ModelledOperation): number {
+  if (/^(Batch)?Delete/.test(name)) return 2
+  return /^(Create|Put|Set|Start)/.test(name) ? 0 : 1
 }
 
 /** Changes nothing. */
@@ -41,7 +43,15 @@ const overviews = answered.filter(
 )
 
 const upstreamImage = image({ layers: [1000] })
-const sample = samplerOf({ imageDigest: upstreamImage.digest, upstreamRegistryUrl: () => appliance.upstream.url })
+const { digest: imageDigest, layers } = upstreamImage
+const layer = layers[0]?.digest ?? ''
+const sampleOf = ({ name }: ModelledOperation) =>
+  samplerOf(name, {
+    imageDigest,
+    layerDigest: layer,
+    layerDigests: layer,
+    upstreamRegistryUrl: () => appliance.upstream.url,
+  })
 
 /** Beside those that the documentation of an operation lists. */
 const common = [
@@ -57,6 +67,7 @@ beforeAll(async () => {
   appliance = await Appliance.start({ config })
   appliance.upstream.addImage('app', 'latest', upstreamImage)
   expect((await appliance.manifest('latest')).status).toBe(200)
+  expect((await appliance.blob(layer)).status).toBe(200)
   const { keys } = JSON.parse(await readFile(join(appliance.dataDir, 'access-keys.json'), 'utf8'))
   const [{ id: accessKeyId, secret: secretAccessKey }] = keys
   requests = new SignedRequests(new URL(appliance.url('')).origin, { accessKeyId, secretAccessKey })
@@ -113,9 +124,11 @@ describe(`an operation, given anything (seed ${seed})`, () => {
   it.each(inOrder)(
     '$name stays within what it may say',
     async (operation) => {
+      const { text } = await call(operation, sampleBody(operation, sampleOf(operation)))
+      expect(String(JSON.parse(text).__type)).not.toMatch(/Serialization|InvalidParameter|Validation/)
       const before = await state()
       const junk = junkBodies(operation, seed, perOperation)
-      const cases = [...someOf(hostileBodies(operation, sample), seed, perOperation * 3), ...junk]
+      const cases = [...someOf(hostileBodies(operation, sampleOf(operation)), seed, perOperation * 3), ...junk]
 
       const { faults, taken } = await faultsOf(operation, cases)
 
@@ -129,7 +142,10 @@ describe(`an operation, given anything (seed ${seed})`, () => {
 
   it('is refused whatever it is, where it is not one of those that are answered', async () => {
     for (const operation of modelled.filter((operation) => !isAnswered(operation))) {
-      const cases = [...someOf(hostileBodies(operation, sample), seed, 5), ...junkBodies(operation, seed, 5)]
+      const cases = [
+        ...someOf(hostileBodies(operation, sampleOf(operation)), seed, 5),
+        ...junkBodies(operation, seed, 5),
+      ]
       const { faults, taken } = await faultsOf(
         operation,
         cases.map(({ body }) => ({ body, refused: true })),

@@ -48,6 +48,11 @@ const hostileValues: readonly string[] = [
 /** Stands in a body for the hostile value. */
 const marker = '<here>'
 
+/** The body with which an operation finds nothing wrong. */
+export function sampleBody({ members }: ModelledOperation, sample: Sample): string {
+  return JSON.stringify(sample('', { kind: 'structure', members }))
+}
+
 /** Bodies that hold one hostile value each, in each place of the input, beside values that are as they should be. */
 export function hostileBodies(operation: ModelledOperation, sample: Sample): Case[] {
   const whole = hostileValues.map((body): Case => ({ body, refused: !isObject(body) }))

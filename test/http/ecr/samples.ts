@@ -1,9 +1,13 @@
+import type { ModelledOperation } from '../../support/aws-model.ts'
 import type { Sample } from './hostile.ts'
 
-const digest = `sha256:${'1'.repeat(64)}`
 const policy = {
   Version: '2012-10-17',
   Statement: [{ Sid: 'fuzz', Effect: 'Allow', Principal: '*', Action: ['ecr:BatchGetImage'] }],
+}
+const registryPolicy = {
+  Version: '2012-10-17',
+  Statement: [{ Sid: 'fuzz', Effect: 'Allow', Principal: '*', Action: ['ecr:BatchGetImage'], Resource: '*' }],
 }
 const lifecyclePolicy = {
   rules: [
@@ -15,7 +19,7 @@ const lifecyclePolicy = {
   ],
 }
 
-/** Values that operations take, by the names of members. */
+/** Values that operations take, by the names of members, or of an operation and its member. */
 const samples: Record<string, unknown> = {
   registryId: '000000000000',
   registryIds: '000000000000',
@@ -27,8 +31,6 @@ const samples: Record<string, unknown> = {
   upstreamRepositoryPrefix: 'ROOT',
   resourceArn: 'arn:aws:ecr:us-east-1:000000000000:repository/up.test/app',
   imageTag: 'latest',
-  layerDigest: digest,
-  layerDigests: digest,
   imageTagMutability: 'MUTABLE',
   filterType: 'WILDCARD',
   tagStatus: 'ANY',
@@ -36,6 +38,7 @@ const samples: Record<string, unknown> = {
   prefix: 'fuzz',
   prefixes: 'fuzz',
   encryptionType: 'AES256',
+  'PutRegistryPolicy.policyText': JSON.stringify(registryPolicy),
   policyText: JSON.stringify(policy),
   repositoryPolicy: JSON.stringify(policy),
   lifecyclePolicy: JSON.stringify(lifecyclePolicy),
@@ -45,8 +48,23 @@ const samples: Record<string, unknown> = {
   SecretString: '{"username":"fuzz","accessToken":"canary"}',
 }
 
-/** Fills a shape with what is required in it; `more` goes before what is known here. */
-export function samplerOf(more: Record<string, string | (() => string)>): Sample {
+/** What operations need that their models leave to choose. */
+const needed: Record<string, readonly string[]> = {
+  CreateSecret: ['SecretString'],
+  PutSecretValue: ['SecretString'],
+  UpdatePullThroughCacheRule: ['customRoleArn'],
+}
+
+export function withNeeded(operation: ModelledOperation): ModelledOperation {
+  const members = [...operation.members].map(([name, { shape, required }]) => {
+    const isNeeded = required || (needed[operation.name] ?? []).includes(name)
+    return [name, { shape, required: isNeeded }] as const
+  })
+  return { ...operation, members: new Map(members) }
+}
+
+/** Fills a shape of an operation with what is required in it; `more` goes before what is known here. */
+export function samplerOf(operation: string, more: Record<string, string | (() => string)>): Sample {
   const sample: Sample = (name, shape) => {
     switch (shape.kind) {
       case 'list':
@@ -61,7 +79,7 @@ export function samplerOf(more: Record<string, string | (() => string)>): Sample
         return false
       default: {
         const own = more[name]
-        return (typeof own === 'function' ? own() : own) ?? samples[name] ?? 'fuzz'
+        return (typeof own === 'function' ? own() : own) ?? samples[`${operation}.${name}`] ?? samples[name] ?? 'fuzz'
       }
     }
   }
