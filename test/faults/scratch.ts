@@ -14,6 +14,10 @@ export class Scratch implements AsyncDisposable {
     return new Scratch(await mkdtempDisposable(join(tmpdir(), 'cistern-scratch-')))
   }
 
+  get directory(): string {
+    return this.#directory.path
+  }
+
   /** Resolves to the path. */
   async write(name: string, content: string): Promise<string> {
     const path = join(this.#directory.path, name)

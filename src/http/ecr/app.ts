@@ -8,6 +8,7 @@ import { AwsError, awsErrorOf } from './errors.ts'
 import { type ImagesOptions, imageOperations } from './images.ts'
 import type { OperationsByName } from './operation.ts'
 import { ecrOperations } from './operations.ts'
+import { policyOperations } from './policies.ts'
 import { pullThroughRuleOperations, type RulesOptions } from './pull-through-rules.ts'
 import { type RegistryOptions, registryOperations } from './registry.ts'
 import { type RepositoriesOptions, repositoryOperations } from './repositories.ts'
@@ -46,6 +47,7 @@ export function ecrApp(options: EcrOptions): Hono<HttpEnv> {
           ...repositoryOperations({ ...options, registryId }),
           ...imageOperations({ ...options, registryId }),
           ...tagOperations({ ...options, registryId }),
+          ...policyOperations({ ...options, registryId }),
         ]),
       },
     ],

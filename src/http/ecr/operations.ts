@@ -18,14 +18,15 @@ const all: Record<Support, Record<string, readonly string[]>> = {
       ...['DeletePullThroughCacheRule', 'ValidatePullThroughCacheRule', 'GetAuthorizationToken', 'DescribeRegistry'],
       ...['CreateRepository', 'DescribeRepositories', 'DeleteRepository', 'PutImageTagMutability'],
       ...['TagResource', 'UntagResource', 'ListTagsForResource'],
+      ...['SetRepositoryPolicy', 'GetRepositoryPolicy', 'DeleteRepositoryPolicy'],
+      ...['PutRegistryPolicy', 'GetRegistryPolicy', 'DeleteRegistryPolicy'],
     ],
   },
   stored: { [scanning]: ['PutImageScanningConfiguration'] },
   later: {
     [later]: [
       ...['BatchGetImage', 'BatchDeleteImage', 'BatchCheckLayerAvailability', 'GetDownloadUrlForLayer'],
-      ...['ListImageReferrers', 'SetRepositoryPolicy', 'GetRepositoryPolicy', 'DeleteRepositoryPolicy'],
-      ...['PutRegistryPolicy', 'GetRegistryPolicy', 'DeleteRegistryPolicy'],
+      'ListImageReferrers',
       ...['PutLifecyclePolicy', 'GetLifecyclePolicy', 'DeleteLifecyclePolicy', 'StartLifecyclePolicyPreview'],
       ...['GetLifecyclePolicyPreview', 'CreateRepositoryCreationTemplate', 'DescribeRepositoryCreationTemplates'],
       ...['UpdateRepositoryCreationTemplate', 'DeleteRepositoryCreationTemplate'],
