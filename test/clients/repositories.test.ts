@@ -1,12 +1,14 @@
-import { mkdtempDisposable } from 'node:fs/promises'
+import { mkdtempDisposable, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import {
   CreateRepositoryCommand,
+  CreateRepositoryCreationTemplateCommand,
   DeleteRepositoryCommand,
   DescribeRepositoriesCommand,
   PutImageTagMutabilityCommand,
   TagResourceCommand,
+  UpdateRepositoryCreationTemplateCommand,
 } from '@aws-sdk/client-ecr'
 import { expect, it } from 'vitest'
 import { startCistern } from '../support/cistern.ts'
@@ -20,6 +22,15 @@ import { withTools } from '../support/with-tools.ts'
 const repositoryName = 'up/team/app'
 const image = makeImage({ seed: 'repositories', layers: 1 })
 const newer = makeImage({ seed: 'repositories-newer', layers: 1 })
+
+const denying = (user: string) =>
+  JSON.stringify({
+    Statement: {
+      Effect: 'Deny',
+      Principal: { AWS: `arn:aws:iam::000000000000:user/${user}` },
+      Action: 'ecr:BatchGetImage',
+    },
+  })
 
 const ofTeam = (team: string) => ({
   Statement: [
@@ -122,5 +133,58 @@ withTools(...registryTools)('repositories', () => {
     expect(await given.pull('a')).toBe(image.digest)
     await tag('b')
     expect(await given.pull('a')).toBe(403)
+  })
+
+  it('that are yet to be pulled obey their template from the first pull on, and no later change of it', async () => {
+    await using given = await start()
+    const { ecr, registry } = given
+    const prefix = 'up/team'
+    const template = {
+      prefix,
+      appliedFor: ['PULL_THROUGH_CACHE' as const],
+      repositoryPolicy: denying('reader'),
+      imageTagMutability: 'IMMUTABLE' as const,
+      resourceTags: [{ Key: 'team', Value: 'a' }],
+    }
+    await ecr.send(new CreateRepositoryCreationTemplateCommand(template))
+    expect(await given.pull('reader')).toBe(403)
+    expect(registry.proxy.seen).toEqual([])
+    expect(await given.names()).toEqual([])
+    expect(await given.pull('a')).toBe(image.digest)
+    expect(await given.pull('reader')).toBe(403)
+    await push(registry, 'team/app', 'v1', newer)
+    expect(await given.pull('a')).toBe(image.digest)
+
+    const later = { prefix, repositoryPolicy: denying('a'), imageTagMutability: 'MUTABLE' as const, resourceTags: [] }
+    await ecr.send(new UpdateRepositoryCreationTemplateCommand(later))
+    expect(await given.pull('a')).toBe(image.digest)
+    expect(await given.pull('reader')).toBe(403)
+    expect(registry.proxy.seen).toEqual([])
+
+    await ecr.send(new DeleteRepositoryCommand({ repositoryName, force: true }))
+    expect(await given.pull('a')).toBe(403)
+    expect(await given.pull('reader')).toBe(newer.digest)
+  })
+
+  it('and templates outlive the metadata of what is cached', async () => {
+    await using given = await start()
+    const { cistern } = given
+    const repositoryPolicy = denying('reader')
+    const appliedFor = ['PULL_THROUGH_CACHE' as const]
+    const template = { prefix: 'up', appliedFor, repositoryPolicy }
+    await given.ecr.send(new CreateRepositoryCreationTemplateCommand(template))
+    await given.ecr.send(new CreateRepositoryCommand({ repositoryName: 'up/made' }))
+    expect(await given.pull('admin')).toBe(image.digest)
+    await cistern.stop()
+    for (const suffix of ['', '-wal', '-shm', '.backup', '.backup-previous']) {
+      await rm(join(cistern.dataDir, `metadata.db${suffix}`), { force: true })
+    }
+    await cistern.restart()
+    using again = clientsOf(cistern, keyOf('admin'))
+    const { repositories } = await again.ecr.send(new DescribeRepositoriesCommand({}))
+    expect(repositories).toMatchObject([{ repositoryName: 'up/made' }, { repositoryName }])
+    expect(await given.pull('reader')).toBe(403)
+    await again.ecr.send(new DeleteRepositoryCommand({ repositoryName, force: true }))
+    expect(await given.pull('reader')).toBe(403)
   })
 })

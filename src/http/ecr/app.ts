@@ -15,6 +15,7 @@ import { type RepositoriesOptions, repositoryOperations } from './repositories.t
 import { type SecretsOptions, secretOperations } from './secrets.ts'
 import { answerSts, stsError } from './sts.ts'
 import { tagOperations } from './tags.ts'
+import { templateOperations } from './templates.ts'
 
 export type EcrOptions = Omit<
   RulesOptions & RegistryOptions & SecretsOptions & RepositoriesOptions & ImagesOptions,
@@ -47,6 +48,7 @@ export function ecrApp(options: EcrOptions): Hono<HttpEnv> {
           ...repositoryOperations({ ...options, registryId }),
           ...imageOperations({ ...options, registryId }),
           ...tagOperations({ ...options, registryId }),
+          ...templateOperations({ ...options, registryId }),
           ...policyOperations({ ...options, registryId }),
         ]),
       },

@@ -1,0 +1,101 @@
+import { z } from 'zod'
+import { parsePolicy } from '../../access/policy-document.ts'
+import { PolicyError } from '../../access/policy-error.ts'
+import { parseLifecyclePolicy } from '../../lifecycle/policy.ts'
+import { LifecyclePolicyError } from '../../lifecycle/policy-error.ts'
+import type { RepositorySettings, RepositoryTemplate } from '../../metadata/settings.ts'
+import { invalidParameter } from './errors.ts'
+import { customRoleArn } from './input.ts'
+import {
+  encryptionConfiguration,
+  encryptionIn,
+  encryptionOf,
+  imageTagMutability,
+  imageTagMutabilityExclusionFilters,
+  mutabilityIn,
+  mutabilityOf,
+} from './repository-shapes.ts'
+import { tagList, toldTags, withTags } from './tag-shapes.ts'
+
+export const appliedFor = z
+  .array(z.literal(['PULL_THROUGH_CACHE', 'REPLICATION', 'CREATE_ON_PUSH']))
+  .min(1)
+  .max(3)
+
+/** What a template can say; a policy that is empty is none. */
+export const templateMembers = {
+  description: z.string().max(256).exactOptional(),
+  encryptionConfiguration: encryptionConfiguration.exactOptional(),
+  resourceTags: tagList.exactOptional(),
+  imageTagMutability: imageTagMutability.exactOptional(),
+  imageTagMutabilityExclusionFilters: imageTagMutabilityExclusionFilters.exactOptional(),
+  repositoryPolicy: z.string().max(10_240).exactOptional(),
+  lifecyclePolicy: z.string().max(30_720).exactOptional(),
+  customRoleArn: customRoleArn.exactOptional(),
+}
+
+const templateInput = z.object({ ...templateMembers, appliedFor: appliedFor.exactOptional() })
+
+export type TemplateInput = z.output<typeof templateInput>
+
+/** `before` with what the input says in its place. Throws `AwsError` for what is wrong with it. */
+export function changedBy(input: TemplateInput, before: RepositoryTemplate, updatedAt: number): RepositoryTemplate {
+  return {
+    ...before,
+    settings: settingsIn(input, before.settings),
+    ...(input.appliedFor && { appliedFor: [...new Set(input.appliedFor)] }),
+    ...(input.description !== undefined && { description: input.description }),
+    ...(input.customRoleArn !== undefined && { customRoleArn: input.customRoleArn }),
+    updatedAt,
+  }
+}
+
+function settingsIn(input: TemplateInput, before: RepositorySettings): RepositorySettings {
+  assertPolicies(input)
+  const { policy: policyBefore, lifecyclePolicy: lifecycleBefore, ...rest } = before
+  const { repositoryPolicy: policy = policyBefore, lifecyclePolicy = lifecycleBefore } = input
+  return {
+    ...withMutability(input, rest),
+    ...encryptionIn(input.encryptionConfiguration),
+    ...(input.resourceTags && { tags: withTags([], input.resourceTags) }),
+    ...(policy && { policy }),
+    ...(lifecyclePolicy && { lifecyclePolicy }),
+  }
+}
+
+function withMutability(input: TemplateInput, before: RepositorySettings): RepositorySettings {
+  if (input.imageTagMutability === undefined && input.imageTagMutabilityExclusionFilters === undefined) return before
+  const { tagMutability = 'MUTABLE', mutabilityExclusions: _, ...rest } = before
+  return { ...rest, ...mutabilityIn({ imageTagMutability: tagMutability, ...input }) }
+}
+
+function assertPolicies({ repositoryPolicy, lifecyclePolicy }: TemplateInput): void {
+  try {
+    if (repositoryPolicy) parsePolicy(repositoryPolicy, 'repository')
+    if (lifecyclePolicy) parseLifecyclePolicy(lifecyclePolicy)
+  } catch (error) {
+    if (error instanceof PolicyError) {
+      throw invalidParameter('repositoryPolicy', `Invalid repository policy provided: ${error.message}`)
+    }
+    throw error instanceof LifecyclePolicyError ? invalidParameter('lifecyclePolicy', error.message) : error
+  }
+}
+
+/** A template as it is told. */
+export function templateOf(prefix: string, { settings, ...template }: RepositoryTemplate) {
+  const { tags, policy, lifecyclePolicy } = settings
+  const { description, customRoleArn } = template
+  return {
+    prefix,
+    ...(description !== undefined && { description }),
+    ...encryptionOf(settings),
+    resourceTags: toldTags(tags),
+    ...mutabilityOf(settings),
+    ...(policy !== undefined && { repositoryPolicy: policy }),
+    ...(lifecyclePolicy !== undefined && { lifecyclePolicy }),
+    appliedFor: template.appliedFor,
+    ...(customRoleArn !== undefined && { customRoleArn }),
+    createdAt: template.createdAt / 1000,
+    updatedAt: template.updatedAt / 1000,
+  }
+}
