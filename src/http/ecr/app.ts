@@ -6,6 +6,8 @@ import { respond } from '../oci/respond.ts'
 import { Bodies } from './body.ts'
 import { AwsError, awsErrorOf } from './errors.ts'
 import { type ImagesOptions, imageOperations } from './images.ts'
+import { type PullsOptions, pullOperations } from './images-get.ts'
+import { type LifecycleOptions, lifecycleOperations } from './lifecycle.ts'
 import type { OperationsByName } from './operation.ts'
 import { ecrOperations } from './operations.ts'
 import { policyOperations } from './policies.ts'
@@ -18,7 +20,14 @@ import { tagOperations } from './tags.ts'
 import { templateOperations } from './templates.ts'
 
 export type EcrOptions = Omit<
-  RulesOptions & RegistryOptions & SecretsOptions & RepositoriesOptions & ImagesOptions,
+  RulesOptions &
+    RegistryOptions &
+    SecretsOptions &
+    RepositoriesOptions &
+    ImagesOptions &
+    PullsOptions,
+    ImageDeletionOptions &
+    LifecycleOptions,
   'registryId'
 > & {
   authentication: Authentication
@@ -47,9 +56,11 @@ export function ecrApp(options: EcrOptions): Hono<HttpEnv> {
           ...registryOperations({ ...options, registryId }),
           ...repositoryOperations({ ...options, registryId }),
           ...imageOperations({ ...options, registryId }),
+          ...pullOperations({ ...options, registryId }),
           ...tagOperations({ ...options, registryId }),
           ...templateOperations({ ...options, registryId }),
           ...policyOperations({ ...options, registryId }),
+          ...lifecycleOperations({ ...options, registryId }),
         ]),
       },
     ],

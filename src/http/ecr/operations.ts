@@ -13,6 +13,7 @@ const replication = 'There is one registry, and nothing to replicate to.'
 const all: Record<Support, Record<string, readonly string[]>> = {
   yes: {
     '': [
+      ...['BatchGetImage'],
       ...['ListImages', 'DescribeImages'],
       ...['CreatePullThroughCacheRule', 'DescribePullThroughCacheRules', 'UpdatePullThroughCacheRule'],
       ...['DeletePullThroughCacheRule', 'ValidatePullThroughCacheRule', 'GetAuthorizationToken', 'DescribeRegistry'],
@@ -22,16 +23,13 @@ const all: Record<Support, Record<string, readonly string[]>> = {
       ...['UpdateRepositoryCreationTemplate', 'DeleteRepositoryCreationTemplate'],
       ...['SetRepositoryPolicy', 'GetRepositoryPolicy', 'DeleteRepositoryPolicy'],
       ...['PutRegistryPolicy', 'GetRegistryPolicy', 'DeleteRegistryPolicy'],
+      ...['PutLifecyclePolicy', 'GetLifecyclePolicy', 'DeleteLifecyclePolicy'],
+      ...['StartLifecyclePolicyPreview', 'GetLifecyclePolicyPreview'],
     ],
   },
   stored: { [scanning]: ['PutImageScanningConfiguration'] },
   later: {
-    [later]: [
-      ...['BatchGetImage', 'BatchDeleteImage', 'BatchCheckLayerAvailability', 'GetDownloadUrlForLayer'],
-      'ListImageReferrers',
-      ...['PutLifecyclePolicy', 'GetLifecyclePolicy', 'DeleteLifecyclePolicy', 'StartLifecyclePolicyPreview'],
-      'GetLifecyclePolicyPreview',
-    ],
+    [later]: [...['BatchDeleteImage', 'BatchCheckLayerAvailability', 'GetDownloadUrlForLayer'], 'ListImageReferrers'],
     [pushing]: ['PutImage', 'InitiateLayerUpload', 'UploadLayerPart', 'CompleteLayerUpload'],
   },
   no: {
