@@ -6,6 +6,7 @@ import { respond } from '../oci/respond.ts'
 import { Bodies } from './body.ts'
 import { AwsError, awsErrorOf } from './errors.ts'
 import { type ImagesOptions, imageOperations } from './images.ts'
+import { type ImageDeletionOptions, imageDeletionOperations } from './images-delete.ts'
 import { type PullsOptions, pullOperations } from './images-get.ts'
 import { type LifecycleOptions, lifecycleOperations } from './lifecycle.ts'
 import type { OperationsByName } from './operation.ts'
@@ -25,7 +26,7 @@ export type EcrOptions = Omit<
     SecretsOptions &
     RepositoriesOptions &
     ImagesOptions &
-    PullsOptions,
+    PullsOptions &
     ImageDeletionOptions &
     LifecycleOptions,
   'registryId'
@@ -57,6 +58,7 @@ export function ecrApp(options: EcrOptions): Hono<HttpEnv> {
           ...repositoryOperations({ ...options, registryId }),
           ...imageOperations({ ...options, registryId }),
           ...pullOperations({ ...options, registryId }),
+          ...imageDeletionOperations({ ...options, registryId }),
           ...tagOperations({ ...options, registryId }),
           ...templateOperations({ ...options, registryId }),
           ...policyOperations({ ...options, registryId }),

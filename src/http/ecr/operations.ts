@@ -13,7 +13,7 @@ const replication = 'There is one registry, and nothing to replicate to.'
 const all: Record<Support, Record<string, readonly string[]>> = {
   yes: {
     '': [
-      ...['BatchGetImage'],
+      ...['BatchGetImage', 'BatchDeleteImage'],
       ...['ListImages', 'DescribeImages'],
       ...['CreatePullThroughCacheRule', 'DescribePullThroughCacheRules', 'UpdatePullThroughCacheRule'],
       ...['DeletePullThroughCacheRule', 'ValidatePullThroughCacheRule', 'GetAuthorizationToken', 'DescribeRegistry'],
@@ -29,7 +29,7 @@ const all: Record<Support, Record<string, readonly string[]>> = {
   },
   stored: { [scanning]: ['PutImageScanningConfiguration'] },
   later: {
-    [later]: [...['BatchDeleteImage', 'BatchCheckLayerAvailability', 'GetDownloadUrlForLayer'], 'ListImageReferrers'],
+    [later]: [...['BatchCheckLayerAvailability', 'GetDownloadUrlForLayer'], 'ListImageReferrers'],
     [pushing]: ['PutImage', 'InitiateLayerUpload', 'UploadLayerPart', 'CompleteLayerUpload'],
   },
   no: {
