@@ -10,6 +10,9 @@ export const installMoto = () => install('moto', 'moto[server,secretsmanager]==5
 /** Version 1: it alone has `get-login`, and takes URLs among parameters for something to fetch. */
 export const installAwsCli = () => install('awscli', 'awscli==1.45.11')
 
+/** Brings the schemas of Kubernetes with it. */
+export const installKubernetesValidate = () => install('kubernetes-validate', 'kubernetes-validate==1.37.0')
+
 /** Into a Python environment of its own under `.cache`. */
 async function install(name: string, requirement: string): Promise<void> {
   const environment = join(cacheDirectory, name)

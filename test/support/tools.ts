@@ -15,8 +15,10 @@ export const debianPackages = [
   { package: 'buildah', tools: ['buildah'], needs: 'client suites' },
   { package: 'containerd', tools: ['containerd', 'ctr'], needs: 'client suites' },
   { package: 'curl', tools: ['curl'], needs: 'the tour of the README' },
-  { package: 'golang-go', tools: ['go'], needs: 'the conformance suite' },
-  { package: 'python3-venv', tools: ['python3'], needs: 'the AWS CLI, and the stand-in for AWS Secrets Manager' },
+  { package: 'golang-go', tools: ['go'], needs: 'the conformance suite, helm and the reader of compose files' },
+  { package: 'python3-venv', tools: ['python3'], needs: 'the AWS CLI, the stand-in for AWS, kubernetes-validate' },
+  { package: 'prometheus', tools: ['promtool'], needs: 'the alerts and the dashboard' },
+  { package: 'systemd', tools: ['systemd-analyze'], needs: 'the systemd unit' },
 ] as const
 
 /** Made under `.cache` by the set-up. */
@@ -25,12 +27,15 @@ export const builtTools = {
   olareg: join(cacheDirectory, 'conformance', 'olareg'),
   moto_server: join(cacheDirectory, 'moto', 'bin', 'moto_server'),
   aws: join(cacheDirectory, 'awscli', 'bin', 'aws'),
+  helm: join(cacheDirectory, 'deploy', 'helm'),
+  compose: join(cacheDirectory, 'deploy', 'compose'),
+  'kubernetes-validate': join(cacheDirectory, 'kubernetes-validate', 'bin', 'kubernetes-validate'),
 } as const
 
 export type Tool = (typeof debianPackages)[number]['tools'][number] | keyof typeof builtTools
 
-/** The first Go that builds the conformance suite's modules. */
-const oldestGo = [1, 21] as const
+/** The first Go that builds helm. */
+const oldestGo = [1, 25] as const
 
 /** Where `tool` is, or `undefined`. Daemons stand in directories that PATH may lack. */
 export function findTool(tool: Tool): string | undefined {
