@@ -34,7 +34,7 @@ export type Instance = {
 export async function openInstance(config: Config, options: CoreOptions = {}): Promise<Instance> {
   await using opened = new AsyncDisposableStack()
   const core = opened.use(await openCore(config, options))
-  const { metadata, book, rules, secrets, settings, pullTimes, storage, directory, scrubber } = core
+  const { metadata, book, rules, settings, pullTimes, storage, directory, scrubber } = core
   const { blobs } = storage
   const metrics = opened.use(new Metrics({ version, cacheLimit: config.cache.maxSize, usage: () => blobs.usage }))
   const { dataDir, registry } = config
@@ -50,7 +50,7 @@ export async function openInstance(config: Config, options: CoreOptions = {}): P
     limits: new ClientLimits(config.limits),
     pullTimes,
     throttledStatus: config.throttledStatus,
-    ecr: { ...controlOf(config, rules, secrets), tokens },
+    ecr: { ...controlOf(config, core), tokens },
   })
   let draining = false
   const ready = () => readiness(dataDir, metadata, blobs.usage.degraded, draining)
