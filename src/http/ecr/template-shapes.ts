@@ -5,7 +5,7 @@ import { parseLifecyclePolicy } from '../../lifecycle/policy.ts'
 import { LifecyclePolicyError } from '../../lifecycle/policy-error.ts'
 import type { RepositorySettings, RepositoryTemplate } from '../../metadata/settings.ts'
 import { invalidParameter } from './errors.ts'
-import { customRoleArn } from './input.ts'
+import { customRoleArn, templatePrefix } from './input.ts'
 import {
   encryptionConfiguration,
   encryptionIn,
@@ -17,13 +17,15 @@ import {
 } from './repository-shapes.ts'
 import { tagList, toldTags, withTags } from './tag-shapes.ts'
 
-export const appliedFor = z
+const appliedFor = z
   .array(z.literal(['PULL_THROUGH_CACHE', 'REPLICATION', 'CREATE_ON_PUSH']))
   .min(1)
   .max(3)
 
-/** What a template can say; a policy that is empty is none. */
-export const templateMembers = {
+/** What is left out stays as it is; a policy that is empty is none. */
+export const templateChange = z.object({
+  prefix: templatePrefix,
+  appliedFor: appliedFor.exactOptional(),
   description: z.string().max(256).exactOptional(),
   encryptionConfiguration: encryptionConfiguration.exactOptional(),
   resourceTags: tagList.exactOptional(),
@@ -32,11 +34,11 @@ export const templateMembers = {
   repositoryPolicy: z.string().max(10_240).exactOptional(),
   lifecyclePolicy: z.string().max(30_720).exactOptional(),
   customRoleArn: customRoleArn.exactOptional(),
-}
+})
 
-const templateInput = z.object({ ...templateMembers, appliedFor: appliedFor.exactOptional() })
+export const newTemplate = templateChange.extend({ appliedFor })
 
-export type TemplateInput = z.output<typeof templateInput>
+export type TemplateInput = z.output<typeof templateChange>
 
 /** `before` with what the input says in its place. Throws `AwsError` for what is wrong with it. */
 export function changedBy(input: TemplateInput, before: RepositoryTemplate, updatedAt: number): RepositoryTemplate {

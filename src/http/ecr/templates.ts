@@ -5,7 +5,7 @@ import { AwsError, invalidParameter } from './errors.ts'
 import { nextToken, pageSize, templatePrefix } from './input.ts'
 import { assertMay, type Call, type Operation, type OperationsByName, operation } from './operation.ts'
 import { pageOf } from './paging.ts'
-import { appliedFor, changedBy, type TemplateInput, templateMembers, templateOf } from './template-shapes.ts'
+import { changedBy, newTemplate, type TemplateInput, templateChange, templateOf } from './template-shapes.ts'
 
 export type TemplatesOptions = {
   registryId: string
@@ -19,7 +19,6 @@ const maxTemplates = 50
 /** https://docs.aws.amazon.com/AmazonECR/latest/userguide/repository-creation-templates.html */
 export function templateOperations({ registryId, settings, clock }: TemplatesOptions): OperationsByName {
   const { templates } = settings
-  const byPrefix = z.object({ prefix: templatePrefix })
   const told = (prefix: string, template: RepositoryTemplate | undefined) => {
     if (!template) throw conflict(prefix, 'NotFound', 'does not exist')
     return { registryId, repositoryCreationTemplate: templateOf(prefix, template) }
@@ -33,9 +32,10 @@ export function templateOperations({ registryId, settings, clock }: TemplatesOpt
       'CreateRepositoryCreationTemplate',
       operation({
         action: 'ecr:CreateRepositoryCreationTemplate',
-        input: byPrefix.extend({ ...templateMembers, appliedFor }),
-        run: async ({ prefix, ...input }, call) => {
-          await assertMayDecide(prefix, input, call)
+        input: newTemplate,
+        run: async (input, call) => {
+          const { prefix } = input
+          await assertMayDecide(input, call)
           const at = clock()
           const template = changedBy(input, { settings: {}, appliedFor: [], createdAt: at, updatedAt: at }, at)
           const there = await templates.list()
@@ -77,9 +77,10 @@ export function templateOperations({ registryId, settings, clock }: TemplatesOpt
       'UpdateRepositoryCreationTemplate',
       operation({
         action: 'ecr:UpdateRepositoryCreationTemplate',
-        input: byPrefix.extend({ ...templateMembers, appliedFor: appliedFor.exactOptional() }),
-        run: async ({ prefix, ...input }, call) => {
-          await assertMayDecide(prefix, input, call)
+        input: templateChange,
+        run: async (input, call) => {
+          const { prefix } = input
+          await assertMayDecide(input, call)
           return told(prefix, await templates.change(prefix, (before) => changedBy(input, before, clock())))
         },
       }),
@@ -88,7 +89,7 @@ export function templateOperations({ registryId, settings, clock }: TemplatesOpt
       'DeleteRepositoryCreationTemplate',
       operation({
         action: 'ecr:DeleteRepositoryCreationTemplate',
-        input: byPrefix,
+        input: z.object({ prefix: templatePrefix }),
         run: async ({ prefix }) => told(prefix, await templates.delete(prefix)),
       }),
     ],
@@ -100,9 +101,9 @@ export function templateOperations({ registryId, settings, clock }: TemplatesOpt
  * Who decides something for repositories to come has to be allowed to decide it for those that are there:
  * https://docs.aws.amazon.com/AmazonECR/latest/userguide/repository-creation-templates-create.html
  */
-async function assertMayDecide(prefix: string, input: TemplateInput, call: Call): Promise<void> {
+async function assertMayDecide(input: TemplateInput, call: Call): Promise<void> {
+  const { prefix, repositoryPolicy, lifecyclePolicy, resourceTags } = input
   const resource = call.authority.repositoryArn(prefix === 'ROOT' ? '*' : `${prefix}/*`)
-  const { repositoryPolicy, lifecyclePolicy, resourceTags } = input
   if (repositoryPolicy !== undefined) await assertMay(call, 'ecr:SetRepositoryPolicy', resource)
   if (lifecyclePolicy !== undefined) await assertMay(call, 'ecr:PutLifecyclePolicy', resource)
   if (resourceTags !== undefined) await assertMay(call, 'ecr:TagResource', resource)
