@@ -33,13 +33,19 @@ export type Core = AsyncDisposable & {
   storage: Storage
   directory: Directory
   scrubber: Scrubber
+  /** Milliseconds since the epoch. */
+  clock: () => number
 }
 
-/** `fileSystem` is where blobs are kept; by default Node's. */
-export type CoreOptions = { fileSystem?: FileSystem }
+export type CoreOptions = {
+  /** Where blobs are kept; by default Node's. */
+  fileSystem?: FileSystem
+  /** What time it is for what is cached, in milliseconds since the epoch. Who calls is judged by the system's. */
+  clock?: () => number
+}
 
 /** Takes the data directory for this process. Needs no network. Throws `DataDirInUse`, and what the system throws. */
-export async function openCore(config: Config, { fileSystem }: CoreOptions = {}): Promise<Core> {
+export async function openCore(config: Config, { fileSystem, clock = Date.now }: CoreOptions = {}): Promise<Core> {
   await using opened = new AsyncDisposableStack()
   await mkdir(config.dataDir, { recursive: true, mode: 0o700 })
   opened.use(lockDataDir(config.dataDir))
@@ -51,11 +57,10 @@ export async function openCore(config: Config, { fileSystem }: CoreOptions = {})
   )
   await settings.restore(metadata.since)
   const book = new RuleBook(config.rules, config.defaultUpstream)
-  const storage = opened.use(await openStorage(config, metadata, book, fileSystem))
+  const storage = opened.use(await openStorage(config, metadata, book, { clock, fileSystem }))
   const { blobs, memory, uses } = storage
   const { revalidateMs, retryPauseMs } = config.timeouts
   const fills = new Fills(blobs)
-  const clock = Date.now
   const pullTimes = new PullTimes(metadata, clock)
   const deletion = new Deletion({
     metadata,
@@ -100,6 +105,7 @@ export async function openCore(config: Config, { fileSystem }: CoreOptions = {})
     storage,
     directory,
     scrubber,
+    clock,
     [Symbol.asyncDispose]: () => parts.disposeAsync(),
   }
 }

@@ -4,13 +4,14 @@ import type { EcrOptions } from '../http/ecr/app.ts'
 import type { OciOptions } from '../http/oci/app.ts'
 import { isPublicOrigin } from '../upstream/addresses.ts'
 import type { Core } from './core.ts'
+import type { Lifecycle } from './lifecycle.ts'
 import { checkUpstream } from './upstreams.ts'
 
 /** What the control API manages, and what it may lead to. */
 export function controlOf(
   config: Config,
-  { rules, secrets, settings, images, pullTimes, deletion }: Core,
-): Omit<EcrOptions, keyof OciOptions | 'tokens'> {
+  { rules, secrets, settings, images, pullTimes, deletion, clock }: Core,
+): Omit<EcrOptions, keyof OciOptions | keyof Lifecycle | 'tokens'> {
   const { registry, publicUrl, allowPrivateUpstreams } = config
   return {
     rules,
@@ -21,7 +22,7 @@ export function controlOf(
     deletion,
     registry,
     publicUrl,
-    clock: Date.now,
+    clock,
     mayLeadTo: (origin) => allowPrivateUpstreams || isPublicOrigin(origin),
     faultOfSecret: (arn) => faultOfSecret(arn, secrets),
     checkUpstream: (rule) => checkUpstream(rule, config, secrets),

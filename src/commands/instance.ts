@@ -16,6 +16,7 @@ import { scrubInBackground } from './background-scrub.ts'
 import { controlSocket } from './control.ts'
 import { type CoreOptions, openCore } from './core.ts'
 import { controlOf } from './ecr.ts'
+import { openLifecycle } from './lifecycle.ts'
 import { version } from './version.ts'
 
 /** A cache at work. Its owner closes it. */
@@ -40,6 +41,7 @@ export async function openInstance(config: Config, options: CoreOptions = {}): P
   const { dataDir, registry } = config
   const entrance = opened.use(await openAccess(config))
   const { keys, tokens, authentication } = entrance
+  const { expiry, previews } = opened.use(openLifecycle(core))
   const app = createApp({
     book,
     repositories: new Repositories(metadata),
@@ -50,7 +52,7 @@ export async function openInstance(config: Config, options: CoreOptions = {}): P
     limits: new ClientLimits(config.limits),
     pullTimes,
     throttledStatus: config.throttledStatus,
-    ecr: { ...controlOf(config, core), tokens },
+    ecr: { ...controlOf(config, core), expiry, previews, tokens },
   })
   let draining = false
   const ready = () => readiness(dataDir, metadata, blobs.usage.degraded, draining)

@@ -23,9 +23,8 @@ export async function openStorage(
   { dataDir, cache }: Config,
   metadata: Metadata,
   book: RuleBook,
-  fileSystem?: FileSystem,
+  { clock, fileSystem }: { clock: () => number; fileSystem?: FileSystem | undefined },
 ): Promise<Storage> {
-  const clock = Date.now
   const disk = await DiskStore.open(dataDir, fileSystem)
   const makeRoom = async (excess: number) => {
     await evictor.run({ excess: excess + Math.min(cache.maxSize, blobs.usage.stored) * (1 - lowMark) })

@@ -13,6 +13,8 @@ import { type Asking, ask, digestOfBytes, type Got } from './client.ts'
 
 export type ApplianceOptions = {
   fileSystem?: FileSystem
+  /** Milliseconds since the epoch; by default the system's. */
+  clock?: () => number
   /** Keys of the rule. */
   rule?: Partial<RuleConfig>
   config?: Record<string, unknown>
@@ -162,7 +164,8 @@ async function open(directory: string, upstream: FaultyUpstream, options: Applia
   const dataDir = dataDirOf(directory, options)
   await mkdir(dataDir, { recursive: true })
   const config = loadConfig(['--config', await writeConfig(directory, dataDir, upstream.url, options)], {})
-  return openInstance(config, options.fileSystem ? { fileSystem: options.fileSystem } : {})
+  const { fileSystem, clock } = options
+  return openInstance(config, { ...(fileSystem && { fileSystem }), ...(clock && { clock }) })
 }
 
 const dataDirOf = (directory: string, { dataDir }: ApplianceOptions): string => dataDir ?? join(directory, 'data')

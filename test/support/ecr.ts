@@ -2,12 +2,11 @@ import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { ECRClient, GetAuthorizationTokenCommand } from '@aws-sdk/client-ecr'
 import { SecretsManagerClient } from '@aws-sdk/client-secrets-manager'
-import type { CisternProcess } from './cistern.ts'
 
 export type TestKey = { accessKeyId: string; secretAccessKey: string }
 
 /** The access key that a first start made. */
-export async function firstKey(cistern: CisternProcess): Promise<TestKey> {
+export async function firstKey(cistern: { dataDir: string }): Promise<TestKey> {
   const { keys } = JSON.parse(await readFile(join(cistern.dataDir, 'access-keys.json'), 'utf8'))
   return { accessKeyId: keys[0].id, secretAccessKey: keys[0].secret }
 }
