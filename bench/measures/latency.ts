@@ -1,0 +1,90 @@
+import type { Finding } from '../finding.ts'
+import type { Lab } from '../lab.ts'
+import { fetchBlobs } from '../load/blobs.ts'
+import { timeFirstBytes } from '../load/first-bytes.ts'
+import { type Timing, timeSteadily } from '../load/steady.ts'
+import { alternate, counterbalanced } from '../rounds.ts'
+import { sizes } from '../scale.ts'
+import { median, percentile } from '../statistics.ts'
+import type { Measure } from './measure.ts'
+
+/** Each blob is fetched from upstream and through the cache, in either order; the difference is what the cache adds. */
+const firstByte: Measure = {
+  id: 'first-byte',
+  run: async (lab): Promise<Finding[]> => {
+    const paths: string[] = []
+    for (let n = 0; n < lab.scale.firstBytes; n++) paths.push(await lab.addBlob(`first ${n}`, sizes.firstByte))
+    await lab.settle()
+    const origins = { ours: lab.cistern.url, peer: lab.upstream.url }
+    const order = counterbalanced(paths.length)
+    const fetches = order.map((side, turn) => ({ origin: origins[side], path: paths[Math.floor(turn / 2)] ?? '' }))
+    const times = await timeFirstBytes({ origins: Object.values(origins), fetches })
+    const of = (wanted: string) => times.filter((_, turn) => order[turn] === wanted)
+    const [ours, upstream] = [of('ours'), of('peer')]
+    const above = ours.map((time, n) => time - (upstream[n] ?? Number.NaN))
+    return [
+      {
+        id: 'first-byte',
+        title: "first byte on a miss, above upstream's own, 4 MiB blobs",
+        unit: 'ms',
+        ours: above,
+        target: { direction: 'at most', must: 5, aim: 2 },
+        notes: [
+          `first byte from upstream: ${median(upstream).toFixed(2)} ms, through Cistern: ${median(ours).toFixed(2)} ms`,
+        ],
+      },
+    ]
+  },
+}
+
+const perSecond = 1000
+const connections = 8
+
+/** A fill begins when so many requests have been timed. */
+const leadMs = 300
+
+/** Hits on a manifest while another client pulls a gigabyte that is not cached, against hits while nobody else is there. */
+const hitsDuringFill: Measure = {
+  id: 'hit-during-fill',
+  run: async (lab): Promise<Finding[]> => {
+    const path = lab.manifestByDigest
+    await lab.warm(lab.cistern, path)
+    const asking = () =>
+      timeSteadily({ url: lab.cistern.url, path, connections, perSecond, seconds: lab.scale.steadySeconds })
+    await asking()
+    const p99 = await alternate(lab.scale.coldRounds, async (side, round) => {
+      const huge = side === 'ours' ? await lab.addBlob(`huge ${round}`, sizes.huge) : undefined
+      await lab.settle()
+      await lab.cistern.forgetRequests()
+      return p99Of(huge === undefined ? await asking() : await askingDuringFill(lab, asking, huge))
+    })
+    return [
+      {
+        id: 'hit-during-fill',
+        title: 'p99 of hits while a 1 GiB blob is filled, against idle p99',
+        unit: 'ms',
+        ours: p99.ours,
+        peer: { name: 'Cistern, idle', values: p99.peer },
+        target: { direction: 'at most', must: 3, aim: 1.5 },
+        notes: [`${perSecond} requests a second, whether they are answered or not; the wait for a connection counts`],
+      },
+    ]
+  },
+}
+
+async function askingDuringFill(lab: Lab, asking: () => Promise<Timing[]>, path: string): Promise<Timing[]> {
+  const timing = asking()
+  const filling = new Promise((resolve) => setTimeout(resolve, leadMs)).then(() =>
+    fetchBlobs({ url: lab.cistern.url, path, size: sizes.huge, connections: 1, count: 1 }),
+  )
+  const [timings, { startedAt, endedAt }] = await Promise.all([timing, filling])
+  return timings.filter(({ dueAt }) => dueAt >= startedAt && dueAt <= endedAt)
+}
+
+const p99Of = (timings: readonly Timing[]): number =>
+  percentile(
+    timings.map(({ latencyMs }) => latencyMs),
+    0.99,
+  )
+
+export const latency: Measure[] = [firstByte, hitsDuringFill]

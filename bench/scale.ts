@@ -1,0 +1,64 @@
+const mebibyte = 1024 * 1024
+
+/** How much of everything a run does. Sizes are in bytes. */
+export type Scale = {
+  name: 'full' | 'short'
+  /** Of each pair; even, for the order to be balanced. */
+  rounds: number
+  /** Of one run under load. */
+  seconds: number
+  /** Of one run against distribution, which is too slow for it to matter. */
+  slowSeconds: number
+  /** Of load on each server before the first round: code that is compiled while it runs has been by then. */
+  warmUpSeconds: number
+  /** How many blobs of 100 MB one run fetches, by the number of connections. */
+  bigBlobs: { 1: number; 16: number; 64: number }
+  coldRounds: number
+  /** How many blobs first bytes are timed of. */
+  firstBytes: number
+  /** How long a thousand requests a second are timed. */
+  steadySeconds: number
+  slowReaderSeconds: number
+  /** How many blobs, and how many tags, lie on disk before the start that is timed. */
+  stored: number
+  starts: number
+}
+
+export const sizes = {
+  small: 10 * 1024,
+  firstByte: 4 * mebibyte,
+  big: 100_000_000,
+  cold: 250_000_000,
+  huge: 1024 * mebibyte,
+} as const
+
+export const scales: Record<Scale['name'], Scale> = {
+  full: {
+    name: 'full',
+    rounds: 6,
+    seconds: 6,
+    slowSeconds: 3,
+    warmUpSeconds: 4,
+    bigBlobs: { 1: 40, 16: 64, 64: 64 },
+    coldRounds: 6,
+    firstBytes: 60,
+    steadySeconds: 6,
+    slowReaderSeconds: 20,
+    stored: 100_000,
+    starts: 5,
+  },
+  short: {
+    name: 'short',
+    rounds: 2,
+    seconds: 2,
+    slowSeconds: 1,
+    warmUpSeconds: 1,
+    bigBlobs: { 1: 10, 16: 16, 64: 64 },
+    coldRounds: 2,
+    firstBytes: 20,
+    steadySeconds: 3,
+    slowReaderSeconds: 6,
+    stored: 10_000,
+    starts: 2,
+  },
+}
