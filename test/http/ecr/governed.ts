@@ -32,6 +32,11 @@ export class Governed implements AsyncDisposable {
     return new Governed(appliance, clientsOf({ url }, await firstKey(appliance)).ecr, turned)
   }
 
+  /** How far the clock is ahead. */
+  get passedMs(): number {
+    return this.#turned.ms
+  }
+
   pass(days: number): void {
     this.#turned.ms += days * dayMs
   }
