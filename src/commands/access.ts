@@ -1,6 +1,8 @@
 import { KeyRing } from '../access/keys.ts'
+import { LayerTokens } from '../access/layer-tokens.ts'
 import { PasswordUsers } from '../access/password-users.ts'
 import { loadPolicies } from '../access/policy-reference.ts'
+import { TokenSigner } from '../access/token-signer.ts'
 import { Tokens } from '../access/tokens.ts'
 import type { Config } from '../config.ts'
 import { Authentication } from '../http/auth.ts'
@@ -9,6 +11,7 @@ import { Authentication } from '../http/auth.ts'
 export type Access = AsyncDisposable & {
   keys: KeyRing
   tokens: Tokens
+  layerTokens: LayerTokens
   authentication: Authentication
   /** Puts the access keys of another configuration in force, and the policies of users with passwords: all or nothing. */
   reload(config: Config): Promise<void>
@@ -17,7 +20,8 @@ export type Access = AsyncDisposable & {
 /** Throws for keys, policies and passwords that cannot be read, and what the system throws. */
 export async function openAccess({ accessKeys, auth, dataDir, publicUrl, registry }: Config): Promise<Access> {
   const keys = await KeyRing.open({ configured: accessKeys, dataDir })
-  const tokens = await Tokens.open({ dataDir, registryId: registry.id, keys })
+  const signer = await TokenSigner.open({ dataDir, registryId: registry.id, keys })
+  const tokens = new Tokens(signer)
   const passwords = auth.htpasswd && (await PasswordUsers.open(auth.htpasswd))
   const authentication = new Authentication({
     mode: auth.mode,
@@ -31,6 +35,7 @@ export async function openAccess({ accessKeys, auth, dataDir, publicUrl, registr
   return {
     keys,
     tokens,
+    layerTokens: new LayerTokens(signer),
     authentication,
     async reload({ accessKeys, auth: { htpasswd } }) {
       const policies = htpasswd && (await loadPolicies(htpasswd.policies))

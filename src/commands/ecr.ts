@@ -11,7 +11,7 @@ import { checkUpstream } from './upstreams.ts'
 export function controlOf(
   config: Config,
   { rules, secrets, settings, images, pullTimes, deletion, clock }: Core,
-): Omit<EcrOptions, keyof OciOptions | keyof Lifecycle | 'tokens'> {
+): Omit<EcrOptions, keyof OciOptions | keyof Lifecycle | 'tokens' | 'layerTokens'> {
   const { registry, publicUrl, allowPrivateUpstreams } = config
   return {
     rules,

@@ -40,7 +40,7 @@ export async function openInstance(config: Config, options: CoreOptions = {}): P
   const metrics = opened.use(new Metrics({ version, cacheLimit: config.cache.maxSize, usage: () => blobs.usage }))
   const { dataDir, registry } = config
   const entrance = opened.use(await openAccess(config))
-  const { keys, tokens, authentication } = entrance
+  const { keys, tokens, layerTokens, authentication } = entrance
   const { expiry, previews } = opened.use(openLifecycle(core))
   const app = createApp({
     book,
@@ -52,7 +52,7 @@ export async function openInstance(config: Config, options: CoreOptions = {}): P
     limits: new ClientLimits(config.limits),
     pullTimes,
     throttledStatus: config.throttledStatus,
-    ecr: { ...controlOf(config, core), expiry, previews, tokens },
+    ecr: { ...controlOf(config, core), expiry, previews, tokens, layerTokens },
   })
   let draining = false
   const ready = () => readiness(dataDir, metadata, blobs.usage.degraded, draining)

@@ -74,6 +74,11 @@ export class Authentication {
     return { caller: this.#caller(exchange, key), key }
   }
 
+  /** Who has what was handed out to an access key, and shows it. */
+  holderOf(exchange: Exchange, key: AccessKey): Caller {
+    return this.#caller(exchange, key)
+  }
+
   async #tokenHolder(exchange: Exchange, token: string): Promise<Caller> {
     const verdict = await this.#options.tokens.verify(token)
     if (verdict.state === 'valid') return this.#caller(exchange, verdict.key)

@@ -8,11 +8,14 @@ import { AwsError, awsErrorOf } from './errors.ts'
 import { type ImagesOptions, imageOperations } from './images.ts'
 import { type ImageDeletionOptions, imageDeletionOperations } from './images-delete.ts'
 import { type PullsOptions, pullOperations } from './images-get.ts'
+import { type LayersOptions, layerOperations } from './layers.ts'
+import { answerDownload, downloadPath } from './layers-download.ts'
 import { type LifecycleOptions, lifecycleOperations } from './lifecycle.ts'
 import type { OperationsByName } from './operation.ts'
 import { ecrOperations } from './operations.ts'
 import { policyOperations } from './policies.ts'
 import { pullThroughRuleOperations, type RulesOptions } from './pull-through-rules.ts'
+import { referrerOperations } from './referrers.ts'
 import { type RegistryOptions, registryOperations } from './registry.ts'
 import { type RepositoriesOptions, repositoryOperations } from './repositories.ts'
 import { type SecretsOptions, secretOperations } from './secrets.ts'
@@ -27,6 +30,7 @@ export type EcrOptions = Omit<
     RepositoriesOptions &
     ImagesOptions &
     PullsOptions &
+    LayersOptions &
     ImageDeletionOptions &
     LifecycleOptions,
   'registryId'
@@ -59,6 +63,8 @@ export function ecrApp(options: EcrOptions): Hono<HttpEnv> {
           ...imageOperations({ ...options, registryId }),
           ...pullOperations({ ...options, registryId }),
           ...imageDeletionOperations({ ...options, registryId }),
+          ...layerOperations({ ...options, registryId }),
+          ...referrerOperations({ ...options, registryId }),
           ...tagOperations({ ...options, registryId }),
           ...templateOperations({ ...options, registryId }),
           ...policyOperations({ ...options, registryId }),
@@ -107,6 +113,7 @@ export function ecrApp(options: EcrOptions): Hono<HttpEnv> {
     }
     return answering(exchange, jsonType, jsonError, async () => JSON.stringify(await answerJson(exchange, target)))
   })
+  app.get(downloadPath, ({ env: { exchange }, req }) => answerDownload(exchange, req.param('token'), options))
   return app
 }
 

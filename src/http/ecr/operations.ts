@@ -4,7 +4,6 @@
  */
 export type Support = 'yes' | 'stored' | 'later' | 'no'
 
-const later = 'Not built yet.'
 const pushing = 'Images are pulled through, not pushed.'
 const scanning = 'Images are not scanned.'
 const signing = 'Images are not signed.'
@@ -13,6 +12,7 @@ const replication = 'There is one registry, and nothing to replicate to.'
 const all: Record<Support, Record<string, readonly string[]>> = {
   yes: {
     '': [
+      ...['BatchCheckLayerAvailability', 'GetDownloadUrlForLayer', 'ListImageReferrers'],
       ...['BatchGetImage', 'BatchDeleteImage'],
       ...['ListImages', 'DescribeImages'],
       ...['CreatePullThroughCacheRule', 'DescribePullThroughCacheRules', 'UpdatePullThroughCacheRule'],
@@ -29,7 +29,6 @@ const all: Record<Support, Record<string, readonly string[]>> = {
   },
   stored: { [scanning]: ['PutImageScanningConfiguration'] },
   later: {
-    [later]: [...['BatchCheckLayerAvailability', 'GetDownloadUrlForLayer'], 'ListImageReferrers'],
     [pushing]: ['PutImage', 'InitiateLayerUpload', 'UploadLayerPart', 'CompleteLayerUpload'],
   },
   no: {
