@@ -4,7 +4,7 @@ import { PolicyError } from '../../access/policy-error.ts'
 import { parseLifecyclePolicy } from '../../lifecycle/policy.ts'
 import { LifecyclePolicyError } from '../../lifecycle/policy-error.ts'
 import type { RepositorySettings, RepositoryTemplate } from '../../metadata/settings.ts'
-import { invalidParameter } from './errors.ts'
+import { AwsError, invalidParameter } from './errors.ts'
 import { customRoleArn, templatePrefix } from './input.ts'
 import {
   encryptionConfiguration,
@@ -59,7 +59,7 @@ function settingsIn(input: TemplateInput, before: RepositorySettings): Repositor
   return {
     ...withMutability(input, rest),
     ...encryptionIn(input.encryptionConfiguration),
-    ...(input.resourceTags && { tags: withTags([], input.resourceTags) }),
+    ...(input.resourceTags && { tags: tagsIn(input.resourceTags) }),
     ...(policy && { policy }),
     ...(lifecyclePolicy && { lifecyclePolicy }),
   }
@@ -69,6 +69,15 @@ function withMutability(input: TemplateInput, before: RepositorySettings): Repos
   if (input.imageTagMutability === undefined && input.imageTagMutabilityExclusionFilters === undefined) return before
   const { tagMutability = 'MUTABLE', mutabilityExclusions: _, ...rest } = before
   return { ...rest, ...mutabilityIn({ imageTagMutability: tagMutability, ...input }) }
+}
+
+/** Of templates Amazon ECR knows no errors of their own for tags. */
+function tagsIn(given: z.output<typeof tagList>) {
+  try {
+    return withTags([], given)
+  } catch (error) {
+    throw error instanceof AwsError ? invalidParameter('resourceTags', error.message) : error
+  }
 }
 
 function assertPolicies({ repositoryPolicy, lifecyclePolicy }: TemplateInput): void {

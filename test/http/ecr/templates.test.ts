@@ -105,7 +105,7 @@ describe('a template', () => {
     [{ appliedFor: [] }, 'InvalidParameterException', 'appliedFor'],
     [{ appliedFor: ['SOMETIMES' as 'REPLICATION'] }, 'InvalidParameterException', 'enum value set'],
     [{ description: 'd'.repeat(257) }, 'InvalidParameterException', 'less than or equal to 256'],
-    [{ resourceTags: [{ Key: 'aws:x', Value: '' }] }, 'InvalidTagParameterException', 'reserved'],
+    [{ resourceTags: [{ Key: 'aws:x', Value: '' }] }, 'InvalidParameterException', 'reserved'],
     [{ imageTagMutability: 'MUTABLE_WITH_EXCLUSION' }, 'InvalidParameterException', 'must not be null'],
     [{ repositoryPolicy: '{"Statement":[]}' }, 'InvalidParameterException', 'Invalid repository policy provided'],
     [{ repositoryPolicy: 'canary' }, 'InvalidParameterException', 'Invalid repository policy provided'],
