@@ -36,9 +36,13 @@ export type RepositoryTemplate = {
 
 export type TemplateUse = 'PULL_THROUGH_CACHE' | 'REPLICATION' | 'CREATE_ON_PUSH'
 
+export type ScanFrequency = 'SCAN_ON_PUSH' | 'CONTINUOUS_SCAN' | 'MANUAL'
+
 export type RegistrySettings = {
   /** A policy document in JSON, as it was given. */
   policy?: string
+  /** Kept and told: images are not scanned. Filters are patterns over repositories; `*` stands for anything. */
+  scanning?: { type: 'BASIC' | 'ENHANCED'; rules: { frequency: ScanFrequency; filters: string[] }[] }
   /** `since` of the metadata that know of all repositories of the settings. */
   knownSince?: number
 }

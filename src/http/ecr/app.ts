@@ -18,6 +18,7 @@ import { pullThroughRuleOperations, type RulesOptions } from './pull-through-rul
 import { referrerOperations } from './referrers.ts'
 import { type RegistryOptions, registryOperations } from './registry.ts'
 import { type RepositoriesOptions, repositoryOperations } from './repositories.ts'
+import { scanningOperations } from './scanning.ts'
 import { type SecretsOptions, secretOperations } from './secrets.ts'
 import { answerSts, stsError } from './sts.ts'
 import { tagOperations } from './tags.ts'
@@ -67,6 +68,7 @@ export function ecrApp(options: EcrOptions): Hono<HttpEnv> {
           ...referrerOperations({ ...options, registryId }),
           ...tagOperations({ ...options, registryId }),
           ...templateOperations({ ...options, registryId }),
+          ...scanningOperations({ ...options, registryId }),
           ...policyOperations({ ...options, registryId }),
           ...lifecycleOperations({ ...options, registryId }),
         ]),

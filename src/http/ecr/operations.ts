@@ -27,15 +27,17 @@ const all: Record<Support, Record<string, readonly string[]>> = {
       ...['StartLifecyclePolicyPreview', 'GetLifecyclePolicyPreview'],
     ],
   },
-  stored: { [scanning]: ['PutImageScanningConfiguration'] },
+  stored: {
+    [scanning]: [
+      ...['PutImageScanningConfiguration', 'PutRegistryScanningConfiguration', 'GetRegistryScanningConfiguration'],
+      'BatchGetRepositoryScanningConfiguration',
+    ],
+  },
   later: {
     [pushing]: ['PutImage', 'InitiateLayerUpload', 'UploadLayerPart', 'CompleteLayerUpload'],
   },
   no: {
-    [scanning]: [
-      ...['StartImageScan', 'DescribeImageScanFindings', 'GetRegistryScanningConfiguration'],
-      ...['PutRegistryScanningConfiguration', 'BatchGetRepositoryScanningConfiguration'],
-    ],
+    [scanning]: ['StartImageScan', 'DescribeImageScanFindings'],
     [signing]: [
       ...['PutSigningConfiguration', 'GetSigningConfiguration', 'DeleteSigningConfiguration'],
       'DescribeImageSigningStatus',
