@@ -76,3 +76,9 @@ it('says what would be decided if another policy was set', async () => {
     'explicit deny',
   )
 })
+
+it('allows nothing where the policies cannot be looked up', async () => {
+  const failing = { of: () => Promise.reject(new Error('the disk is gone')), registry: async () => ({}) }
+  const subject = new Authority({ id: accountId, region }, failing)
+  await expect(subject.allows(caller, 'ecr:BatchGetImage', repositoryArn)).rejects.toThrow('the disk is gone')
+})
