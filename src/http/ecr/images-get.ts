@@ -1,9 +1,9 @@
 import { z } from 'zod'
 import { concurrently } from '../../async/concurrently.ts'
-import { Places } from '../../async/places.ts'
 import { isKind, type Kind, RegistryError } from '../../oci/errors.ts'
 import { maxManifestSize } from '../../oci/manifest.ts'
 import type { Manifest } from '../../oci/registry.ts'
+import type { Exchange } from '../exchange.ts'
 import { type Source, type SourceOptions, sourceFor } from '../source.ts'
 import { AwsError } from './errors.ts'
 import {
@@ -23,15 +23,17 @@ import type { OperationsByName } from './operation.ts'
 
 export type PullsOptions = OnRepositoryOptions & SourceOptions
 
-/** Of one operation; of all of them together, as many operations as have places. */
+/** Of the manifests of one answer, and of all answers that are not sent yet. */
 const maxBytes = maxManifestSize
+const maxBytesTogether = 16 * maxBytes
+
+/** How many images of one request are asked for at a time. */
 const atOnce = 8
-const places = { held: 16, waiting: 512 }
 
 /** Pulls by the control API: what is not cached is fetched, as on the data plane. */
 export function pullOperations(options: PullsOptions): OperationsByName {
   const { registryId } = options
-  const running = new Places(places.held, places.waiting)
+  const budget = new Budget()
   return new Map([
     [
       'BatchGetImage',
@@ -45,22 +47,13 @@ export function pullOperations(options: PullsOptions): OperationsByName {
         }),
         run: async ({ imageIds }, name, { exchange, caller }) => {
           const source = await orRepositoryMissing(sourceFor(exchange, caller, name, options), name, registryId)
-          const leave = await running.take(exchange.signal)
-          if (!leave) throw new AwsError('ThrottlingException', 'Rate exceeded')
-          try {
-            const results = await getAll(source, name.repository, imageIds)
-            const got = results.filter((result) => 'manifest' in result)
-            for (const { manifest } of got) source.pulled(manifest.descriptor.digest)
-            return {
-              images: got.map(({ id, manifest }) =>
-                told(id, manifest, { registryId, repositoryName: name.repository }),
-              ),
-              failures: results.flatMap((result) =>
-                'failure' in result ? toldFailure(result.id, result.failure) : [],
-              ),
-            }
-          } finally {
-            leave()
+          const { repository: repositoryName } = name
+          const results = await getAll(source, repositoryName, imageIds, budget.of(exchange))
+          const got = results.filter((result) => 'manifest' in result)
+          for (const { manifest } of got) source.pulled(manifest.descriptor.digest)
+          return {
+            images: got.map(({ id, manifest }) => told(id, manifest, { registryId, repositoryName })),
+            failures: results.flatMap((result) => ('failure' in result ? toldFailure(result.id, result.failure) : [])),
           }
         },
       }),
@@ -70,14 +63,38 @@ export function pullOperations(options: PullsOptions): OperationsByName {
 
 type Result = { id: ImageId; manifest: Manifest } | { id: ImageId; failure: ImageFailure }
 
-/** Throws `LimitExceededException` for more than one answer should hold. */
-async function getAll(source: Source, repository: string, ids: readonly ImageId[]): Promise<Result[]> {
-  let bytes = 0
+/** Bounds what answers hold in memory, however slowly upstreams give it and clients take it. */
+class Budget {
+  #held = 0
+
+  /** Takes bytes for one answer, until that is over. Throws `LimitExceededException` and `ThrottlingException`. */
+  of({ outgoing }: Exchange): (bytes: number) => void {
+    let own = 0
+    let over = outgoing.destroyed
+    outgoing.once('close', () => {
+      over = true
+      this.#held -= own
+    })
+    return (bytes) => {
+      if (over) return
+      own += bytes
+      this.#held += bytes
+      if (own > maxBytes) throw tooMuch()
+      if (this.#held > maxBytesTogether) throw new AwsError('ThrottlingException', 'Rate exceeded')
+    }
+  }
+}
+
+async function getAll(
+  source: Source,
+  repository: string,
+  ids: readonly ImageId[],
+  take: (bytes: number) => void,
+): Promise<Result[]> {
   return concurrently(ids, atOnce, async (id): Promise<Result> => {
     try {
       const manifest = await get(source, repository, id)
-      bytes += manifest.bytes.length
-      if (bytes > maxBytes) throw tooMuch()
+      take(manifest.bytes.length)
       return { id, manifest }
     } catch (error) {
       const failure = failureOf(error)

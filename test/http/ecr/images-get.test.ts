@@ -33,7 +33,7 @@ beforeAll(async () => {
   ]
   const config = { auth: { mode: 'required' }, accessKeys }
   ground = starting.use(
-    await Ground.start({ sites: 6, config, rule: { tagTtl: '1h', repositories: { deny: ['secret/*'] } } }),
+    await Ground.start({ sites: 7, config, rule: { tagTtl: '1h', repositories: { deny: ['secret/*'] } } }),
   )
   const keyOf = (accessKeyId: string) => ({ accessKeyId, secretAccessKey: 'secret-canary-of-all' })
   clients = starting.use(clientsOf(ground.cistern, keyOf('ADMIN')))
@@ -121,6 +121,19 @@ describe('images that are got', () => {
     expect(others).toEqual([
       { imageId: { imageTag: 'v2' }, failureCode: 'ImageNotFound', failureReason: 'Requested image not found' },
     ])
+  })
+
+  it('are not more at a time than an answer should hold', async () => {
+    const { upstream, prefix } = ground.site()
+    const large = ['one', 'two', 'three'].map((seed) =>
+      upstream.addManifest('app', seed, image({ seed, layers: [10], annotations: { padding: 'x'.repeat(3_000_000) } })),
+    )
+    const repositoryName = `${prefix}/app`
+    const imageIds = large.map(({ digest }) => ({ imageDigest: digest }))
+    await expect(get({ repositoryName, imageIds })).rejects.toMatchObject({ name: 'LimitExceededException' })
+    for (let turn = 0; turn < 30; turn++) {
+      expect((await get({ repositoryName, imageIds: imageIds.slice(1) })).images).toHaveLength(2)
+    }
   })
 
   it('that upstream keeps back are told apart', async () => {
