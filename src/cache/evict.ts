@@ -86,7 +86,9 @@ export class Evictor {
   async #unlink({ blobs }: EvictionPlan, links: readonly LinkEntry[]): Promise<void> {
     const gone = new Set(blobs)
     for (const { repository, digest } of links) {
-      if (gone.has(digest)) await this.#options.metadata.links.delete(linkKey(repository, digest))
+      if (!gone.has(digest)) continue
+      await this.#options.metadata.links.delete(linkKey(repository, digest))
+      await this.#options.metadata.pulls.delete(linkKey(repository, digest))
     }
   }
 

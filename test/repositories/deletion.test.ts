@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { linkKey } from '../../src/metadata/metadata.ts'
+import { subscribe } from '../../src/telemetry/events.ts'
 import { collect } from '../support/collect.ts'
 import { given, upstream } from './given.ts'
 
@@ -97,6 +98,41 @@ describe('the deletion of images', () => {
     await deletion.images('r', [digest])
     expect(await stored(digest, read, used)).toEqual([used])
     if (open) expect((await collect(open.body())).toString()).toBe('read')
+  })
+
+  it('go on where a blob cannot be removed, and say so', async () => {
+    const { deletion, blobs, blob, image, stored, keys } = given()
+    const faults: string[] = []
+    const unsubscribe = subscribe('cistern:fault', ({ reference = '' }) => faults.push(reference))
+    const stuck = await blob('r', 'stuck')
+    const digest = await image('r', stuck, await blob('r', 'loose'))
+    const remove = blobs.delete.bind(blobs)
+    blobs.delete = async (each) => {
+      if (each === stuck) throw new Error('EIO')
+      return remove(each)
+    }
+    await deletion.images('r', [digest])
+    unsubscribe()
+    expect(await keys()).toEqual([])
+    expect(await stored(digest, stuck)).toEqual([stuck])
+    expect(faults).toEqual([stuck])
+  })
+
+  it('that are cut short leave an image that is there, and are done by the next one', async () => {
+    const { deletion, metadata, images, blob, image, tag, stored, keys } = given()
+    const layer = await blob('r', 'layer')
+    const digest = await image('r', layer)
+    await tag('r', 'a', digest)
+    const remove = metadata.links.delete
+    metadata.links.delete = async () => {
+      throw new Error('killed')
+    }
+    await expect(deletion.images('r', [digest])).rejects.toThrow('killed')
+    metadata.links.delete = remove
+    expect(await images.get('r', digest)).toBeDefined()
+    expect(await stored(digest, layer)).toEqual([digest, layer])
+    await deletion.images('r', [digest])
+    expect([await keys(), await stored(digest, layer)]).toEqual([[], []])
   })
 
   it('come one after the other, however many are asked for at once', async () => {
