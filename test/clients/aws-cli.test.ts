@@ -169,13 +169,16 @@ withTools(...tools)('the walkthrough with the AWS CLI', () => {
     expect(await admin.json('ecr', 'list-images', ...inRepository, ...paged)).toEqual(['v1', 'v2'])
   })
 
-  it('keeps all that over a restart', async () => {
+  it('lets a second key pull', async () => {
     const policy = ['--policy', 'AmazonEC2ContainerRegistryPullOnly']
     const made = await command(cistern, 'keys', 'create', '--user', 'visitor', ...policy, '--json')
     const { id: accessKeyId, secret: secretAccessKey } = JSON.parse(made.stdout)
     visitor = await AwsCli.open(cistern, { accessKeyId, secretAccessKey })
     await logIn('skopeo', visitor, 'visitor')
     expect(await copy('v1', 'visitor')).toBe(image.digest)
+  })
+
+  it('keeps over a restart what was made', async () => {
     const denying = ['--policy-text', JSON.stringify(denyingVisitor)]
     await admin.text('ecr', 'set-repository-policy', ...inRepository, ...denying)
     const keeping = ['--lifecycle-policy-text', JSON.stringify(keepingOne)]
@@ -194,6 +197,10 @@ withTools(...tools)('the walkthrough with the AWS CLI', () => {
 
   it('refuses whom the policy of the repository denies', async () => {
     await expect(copy('v1', 'visitor')).rejects.toThrow(/denied|403/)
+    const id = ['--image-ids', 'imageTag=v1']
+    expect(await visitor.failure('ecr', 'batch-get-image', ...inRepository, ...id)).toMatch(
+      /^An error occurred \(AccessDeniedException\) .*user\/visitor is not authorized .*explicit deny/,
+    )
     const { policyText } = await admin.json('ecr', 'get-repository-policy', ...inRepository)
     expect(JSON.parse(String(policyText))).toEqual(denyingVisitor)
   })

@@ -1,4 +1,9 @@
-import { CreatePullThroughCacheRuleCommand } from '@aws-sdk/client-ecr'
+import {
+  BatchCheckLayerAvailabilityCommand,
+  BatchGetImageCommand,
+  CreatePullThroughCacheRuleCommand,
+  GetDownloadUrlForLayerCommand,
+} from '@aws-sdk/client-ecr'
 import { CreateSecretCommand } from '@aws-sdk/client-secrets-manager'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { take } from '../../faults/client.ts'
@@ -87,6 +92,29 @@ describe('two rules of the API with one upstream and an account each', () => {
     expect(await tellsBob(repository, own)).toEqual(refusals(own))
     goOn()
     leading.destroy()
+  })
+
+  it('share no image by the API either, cold or warm', async () => {
+    const { own, repository } = add('managed')
+    const layer = own.layers[0]?.digest ?? ''
+    using clients = clientsOf(ground.cistern, await firstKey(ground.cistern))
+    const tells = async (prefix: string) => {
+      const repositoryName = `${prefix}/${repository}`
+      const imageIds = [{ imageTag: 'v1' }, { imageDigest: own.digest }]
+      const { images, failures } = await clients.ecr.send(new BatchGetImageCommand({ repositoryName, imageIds }))
+      const about = { repositoryName: `${prefix}/${shared}`, layerDigests: [layer] }
+      const { layers } = await clients.ecr.send(new BatchCheckLayerAvailabilityCommand(about))
+      const link = new GetDownloadUrlForLayerCommand({ repositoryName: `${prefix}/${shared}`, layerDigest: layer })
+      const download = await clients.ecr.send(link).catch(({ name }: Error) => name)
+      return [images?.length, failures?.map(({ failureCode }) => failureCode), layers?.[0]?.layerAvailability, download]
+    }
+    for (const prefix of ['alice', 'bob']) await ground.at(prefix).manifest(shared, 'managed')
+    const refused = [0, ['UpstreamAccessDenied', 'UpstreamAccessDenied'], 'UNAVAILABLE', 'LayersNotFoundException']
+    expect(await tells('bob')).toEqual(refused)
+    for (const path of pathsOf(own)) await ground.at('alice').get(`${repository}/${path}`)
+    await ground.keeps(layer)
+    expect(await tells('alice')).toMatchObject([2, [], 'UNAVAILABLE', 'LayersNotFoundException'])
+    expect(await tells('bob')).toEqual(refused)
   })
 
   it('share no token: what both may pull, each pulls by its own', async () => {

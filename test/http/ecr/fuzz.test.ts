@@ -59,12 +59,6 @@ const common = [
   'RequestEntityTooLargeException',
 ]
 
-/** Errors that an operation has beyond its documentation: the tags in templates are held to what tags are. */
-const beyond = new Map([
-  ['CreateRepositoryCreationTemplate', 'InvalidTagParameterException'],
-  ['UpdateRepositoryCreationTemplate', 'InvalidTagParameterException'],
-])
-
 let appliance: Appliance
 let requests: SignedRequests
 
@@ -106,8 +100,7 @@ function faultOf(
   const { __type, message } = JSON.parse(text)
   if (status !== 400 && status !== 413) return `answered ${status} ${__type}`
   if (status === 413 && body.length < 1024 * 1024) return 'found it too large'
-  const known = operation.errors.has(__type) || common.includes(__type) || beyond.get(operation.name) === __type
-  if (!known) return `calls it ${__type}`
+  if (!operation.errors.has(__type) && !common.includes(__type)) return `calls it ${__type}`
   if (headers['x-amzn-errortype'] !== __type) return 'names two errors'
   if (typeof message !== 'string' || message.length > 600) return `says ${String(message).slice(0, 700)}`
   if (/canary|polluted|\.ts:\d|node:internal|node_modules/.test(text)) return `tells too much: ${message}`
