@@ -51,7 +51,9 @@ export class Lab implements AsyncDisposable {
 
   static async open(options: LabOptions): Promise<Lab> {
     await using opening = new AsyncDisposableStack()
-    const directory = opening.adopt(await directoryOnDisk(), (path) => rm(path, { recursive: true, force: true }))
+    const directory = opening.adopt(await directoryOnDisk(options.scale), (path) =>
+      rm(path, { recursive: true, force: true }),
+    )
     const upstream = opening.use(await Upstream.start(directory))
     const manifest = await pushSmallImage(upstream.url)
     const { profileDirectory } = options
@@ -118,9 +120,12 @@ type Parts = Pick<Lab, 'directory' | 'upstream' | 'cistern' | 'nginx' | 'distrib
 export const acceptManifests = { accept: 'application/vnd.oci.image.manifest.v1+json' }
 
 /** A tmpfs would show what nobody's cache has: a disk that costs nothing. */
-async function directoryOnDisk(): Promise<string> {
+async function directoryOnDisk({ diskSpace: needed }: Scale): Promise<string> {
   for (const parent of [tmpdir(), '/var/tmp']) {
-    if ((await statfs(parent)).type !== tmpfsMagic) return mkdtemp(join(parent, 'cistern-bench-'))
+    const { type, bavail, bsize } = await statfs(parent)
+    if (type === tmpfsMagic) continue
+    if (bavail * bsize < needed) throw new Error(`${parent} has less than ${needed / 2 ** 30} GiB of room`)
+    return mkdtemp(join(parent, 'cistern-bench-'))
   }
   throw new Error(`${tmpdir()} and /var/tmp are in memory: set TMPDIR to a directory on a disk`)
 }

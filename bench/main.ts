@@ -61,9 +61,9 @@ async function bench(options: Options, command: string): Promise<Run> {
 }
 
 function announced(row: Row): Row {
-  const { id, our, unit, peer, their, ratio, verdict, notes = [] } = row
+  const { id, our, unit, peer, their, ratio, verdict, notes = [], doubts = [] } = row
   const compared = peer && their && ratio ? `, ${peer.name} ${spread(their)}: ${spread(ratio, times)}` : ''
-  say([`${id}: ${spread(our, figure)} ${unit}${compared}: ${verdict}`, ...notes].join('; '))
+  say([`${id}: ${spread(our, figure)} ${unit}${compared}: ${verdict}`, ...notes, ...doubts].join('; '))
   return row
 }
 

@@ -22,6 +22,8 @@ export type Scale = {
   /** How many blobs, and how many tags, lie on disk before the start that is timed. */
   stored: number
   starts: number
+  /** What all of it takes up at its end, in bytes, with some to spare. */
+  diskSpace: number
 }
 
 export const sizes = {
@@ -46,6 +48,7 @@ export const scales: Record<Scale['name'], Scale> = {
     slowReaderSeconds: 20,
     stored: 100_000,
     starts: 5,
+    diskSpace: 40 * 1024 * mebibyte,
   },
   short: {
     name: 'short',
@@ -53,12 +56,13 @@ export const scales: Record<Scale['name'], Scale> = {
     seconds: 2,
     slowSeconds: 1,
     warmUpSeconds: 1,
-    bigBlobs: { 1: 10, 16: 16, 64: 64 },
+    bigBlobs: { 1: 8, 16: 16, 64: 64 },
     coldRounds: 2,
     firstBytes: 20,
-    steadySeconds: 3,
-    slowReaderSeconds: 6,
+    steadySeconds: 2,
+    slowReaderSeconds: 5,
     stored: 10_000,
     starts: 2,
+    diskSpace: 16 * 1024 * mebibyte,
   },
 }

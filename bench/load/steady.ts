@@ -22,8 +22,8 @@ export type Timing = { dueAt: number; latencyMs: number }
 export const timeSteadily = (task: SteadyTask): Promise<Timing[]> =>
   drive('steady.ts', task, task.seconds * 1000 + 60_000)
 
-async function work({ url, path, connections, perSecond, seconds }: SteadyTask): Promise<Timing[]> {
-  hurry()
+export async function askSteadily(task: SteadyTask): Promise<Timing[]> {
+  const { url, path, connections, perSecond, seconds } = task
   const buffer = Buffer.allocUnsafeSlow(64 * 1024)
   const opened = await Promise.all(Array.from({ length: connections }, () => Connection.open(url, buffer)))
   const free = [...opened]
@@ -69,4 +69,7 @@ function hurry(): void {
   }
 }
 
-if (import.meta.main) await answer(work)
+if (import.meta.main) {
+  hurry()
+  await answer(askSteadily)
+}
