@@ -16,7 +16,7 @@ export interface Collection<T> {
   entries(range?: KeyRange): AsyncIterable<[key: string, value: T]>
 }
 
-/** A repository that holds something, by its name as clients of ours spell it. */
+/** A repository, which may be empty. Its key is its name as clients of ours spell it. */
 export type RepositoryRecord = { createdAt: number }
 
 /** A digest that a repository is known to hold: upstream gave it to us under that repository's name. */

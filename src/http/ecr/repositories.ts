@@ -1,7 +1,6 @@
 import { z } from 'zod'
 import type { RepositorySettings } from '../../metadata/settings.ts'
-import type { Deletion } from '../../repositories/deletion.ts'
-import type { Images } from '../../repositories/images.ts'
+import { holdsImages, type Removal, removeRepository } from '../../repositories/removal.ts'
 import type { Repositories } from '../../repositories/repositories.ts'
 import type { Settings } from '../../repositories/settings.ts'
 import { AwsError, invalidParameter, repositoryNotFound } from './errors.ts'
@@ -21,20 +20,16 @@ import {
 } from './repository-shapes.ts'
 import { tagList, withTags } from './tag-shapes.ts'
 
-export type RepositoriesOptions = {
+export type RepositoriesOptions = Omit<Removal, 'settings'> & {
   registryId: string
   publicUrl: string
   repositories: Repositories
   settings: Settings
-  images: Pick<Images, 'list'>
-  deletion: Pick<Deletion, 'everything'>
-  /** Milliseconds since the epoch. */
-  clock: () => number
 }
 
 /** https://docs.aws.amazon.com/AmazonECR/latest/userguide/Repositories.html */
 export function repositoryOperations(options: RepositoriesOptions): OperationsByName {
-  const { registryId, repositories, settings, images, deletion, clock } = options
+  const { registryId, repositories, settings, clock } = options
   const byName = z.object({ repositoryName })
   const resource = ({ repositoryName }: { repositoryName: string }, { authority }: Call) =>
     authority.repositoryArn(repositoryName)
@@ -51,10 +46,6 @@ export function repositoryOperations(options: RepositoriesOptions): OperationsBy
       repositories: await Promise.all(listed.repositories.map((name) => found(name, call))),
       ...(listed.more && end !== undefined && { nextToken: tokenAfter(end) }),
     }
-  }
-  const holdsImages = async (name: string) => {
-    for await (const _ of images.list(name)) return true
-    return false
   }
   const change = async (name: string, change: (before: RepositorySettings) => RepositorySettings) => {
     const after = await settings.change(name, change)
@@ -119,13 +110,11 @@ export function repositoryOperations(options: RepositoriesOptions): OperationsBy
         resource,
         run: async ({ repositoryName: name, force = false }, call) => {
           const repository = await found(name, call)
-          if (!force && (await holdsImages(name))) {
+          if (!force && (await holdsImages(name, options))) {
             const message = `The repository with name '${name}' in registry with id '${registryId}' cannot be deleted because it still contains images`
             throw new AwsError('RepositoryNotEmptyException', message)
           }
-          await deletion.everything(name)
-          await settings.delete(name)
-          if (await holdsImages(name)) await settings.begin(name, clock()) // somebody pulled meanwhile
+          await removeRepository(name, options)
           return { repository }
         },
       }),

@@ -5,7 +5,7 @@ import { respondJson } from './respond.ts'
 import type { To } from './route.ts'
 
 /**
- * The repositories that hold something, by their names here. Asked through one registry's prefix or namespace, only
+ * The repositories that there are, by their names here. Asked through one registry's prefix or namespace, only
  * those below it, by the names that the client would use there.
  */
 export async function answerCatalog(exchange: Exchange, route: To<'catalog'>, repositories: Repositories) {
