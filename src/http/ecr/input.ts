@@ -42,8 +42,10 @@ export const nextToken = z.string().max(1024)
 export function inputError(issues: readonly z.core.$ZodIssue[], input: unknown): AwsError {
   const [issue] = issues
   if (!issue || issue.path.length === 0) return new AwsError('SerializationException', 'The input is no JSON object')
-  const member = issue.path.map((part, index) => (typeof part === 'number' || index === 0 ? part : `.${String(part)}`))
-  const name = member.map(String).join('')
+  const name = issue.path
+    .map((part) => (typeof part === 'number' ? `[${part}]` : `.${String(part)}`))
+    .join('')
+    .slice(1)
   const value = issue.path.reduce<unknown>((tree, part) => (Object(tree) as Record<PropertyKey, unknown>)[part], input)
   if (issue.code === 'invalid_type' && value !== undefined && value !== null) {
     return new AwsError('SerializationException', `The value at '${name}' is not of the type that it should have`)
@@ -54,7 +56,7 @@ export function inputError(issues: readonly z.core.$ZodIssue[], input: unknown):
 function constraintOf(issue: z.core.$ZodIssue): string {
   switch (issue.code) {
     case 'invalid_format':
-      return `must satisfy regular expression '${String(issue.pattern ?? issue.format).replace(/^\/|\/$/g, '')}'`
+      return `must satisfy regular expression '${String(issue.pattern ?? issue.format).replace(/^\/|\/[a-z]*$/g, '')}'`
     case 'too_small':
       return `Member must have ${measureOf(issue.origin)} greater than or equal to ${issue.minimum}`
     case 'too_big':
