@@ -11,9 +11,15 @@ import { writeRecipe } from './recipe.ts'
  * Resolves to the digest that the image has there.
  */
 export async function containerdFetch(image: string, host: string, recipe: string): Promise<string> {
+  await using directory = await mkdtempDisposable(join(tmpdir(), 'cistern-hosts-'))
+  await writeRecipe(recipe, host, join(directory.path, 'docker.io', 'hosts.toml'))
+  return await containerdFetchBy(image, directory.path)
+}
+
+/** The same by a directory of hosts.toml files that stands already. */
+export async function containerdFetchBy(image: string, hostsDirectory: string): Promise<string> {
   await using resources = new AsyncDisposableStack()
   const { path } = resources.use(await mkdtempDisposable(join(tmpdir(), 'cistern-containerd-')))
-  await writeRecipe(recipe, host, join(path, 'certs.d', 'docker.io', 'hosts.toml'))
   const socket = join(path, 'containerd.sock')
   const config = join(path, 'config.toml')
   await writeFile(config, configuration(path, socket))
@@ -21,7 +27,7 @@ export async function containerdFetch(image: string, host: string, recipe: strin
 
   const ctr = (...args: string[]) => run(requireTool('ctr'), ['--address', socket, ...args])
   await eventually(() => ctr('version'))
-  await ctr('content', 'fetch', '--hosts-dir', join(path, 'certs.d'), '--platform', 'linux/amd64', image)
+  await ctr('content', 'fetch', '--hosts-dir', hostsDirectory, '--platform', 'linux/amd64', image)
   const { stdout } = await ctr('images', 'list')
   return /sha256:[0-9a-f]{64}/.exec(stdout)?.[0] ?? ''
 }

@@ -1,0 +1,143 @@
+import { globSync, readFileSync } from 'node:fs'
+import { mkdtempDisposable, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { basename, join } from 'node:path'
+import { describe, expect, it } from 'vitest'
+import { parse, parseAllDocuments, stringify } from 'yaml'
+import manifest from '../../package.json' with { type: 'json' }
+import { root } from '../support/paths.ts'
+import { run } from '../support/process.ts'
+import { requireTool } from '../support/tools.ts'
+import { withTools } from '../support/with-tools.ts'
+import { valuesSchema, valuesSchemaFile } from './values-schema.ts'
+
+type Resource = { kind: string; metadata: { name: string }; data?: Record<string, string>; spec?: object }
+
+const chart = join(root, 'helm')
+
+/** The first that the chart is for, and the latest that there are schemas of. */
+const kubernetesVersions = ['1.27', '1.37']
+
+const shapes = globSync('shapes/*.yaml', { cwd: import.meta.dirname }).map((file) => basename(file, '.yaml'))
+const shapeFile = (shape: string) => join(import.meta.dirname, 'shapes', `${shape}.yaml`)
+const read = (path: string) => readFileSync(join(chart, path), 'utf8')
+const helm = (...args: string[]) => run(requireTool('helm'), args)
+
+const template = async (...args: string[]): Promise<string> => {
+  const { stdout } = await helm('template', 'cistern', chart, '--kube-version', '1.37', ...args)
+  return stdout
+}
+
+const resourcesOf = (rendered: string): Resource[] =>
+  parseAllDocuments(rendered, { strict: true, uniqueKeys: true }).map((document) => {
+    if (document.errors.length > 0) throw document.errors[0]
+    return document.toJS()
+  })
+
+describe('the chart', () => {
+  it('has a schema that follows the one of the configuration: node test/deploy/values-schema.ts writes it', () => {
+    expect(readFileSync(valuesSchemaFile, 'utf8')).toBe(valuesSchema())
+  })
+
+  it('has the version of the product, and says for which Kubernetes it is', () => {
+    const [oldest] = kubernetesVersions
+    const { version } = manifest
+    expect(parse(read('Chart.yaml'))).toMatchObject({ version, appVersion: version, kubeVersion: `>=${oldest}.0-0` })
+  })
+})
+
+withTools('helm', 'kubernetes-validate')('the chart', () => {
+  it.each(shapes)('%s: passes helm lint and the schemas of Kubernetes, and renders what it did', async (shape) => {
+    await helm('lint', '--strict', '--quiet', '--kube-version', '1.37', '--values', shapeFile(shape), chart)
+    const rendered = await template('--values', shapeFile(shape))
+    await validate(rendered)
+    const snapshot = resourcesOf(rendered).map((resource) => stringify(withoutFiles(resource), { lineWidth: 120 }))
+    await expect(snapshot.join('---\n')).toMatchFileSnapshot(join('shapes', 'rendered', `${shape}.yaml`))
+  })
+
+  it.each(shapes)(
+    '%s: gives the image a configuration that it accepts, of which the pod has every file',
+    async (shape) => {
+      const resources = resourcesOf(await template('--values', shapeFile(shape)))
+      const text = resources.find(({ data }) => data?.['cistern.yaml'])?.data?.['cistern.yaml'] ?? ''
+      await using directory = await mkdtempDisposable(join(tmpdir(), 'cistern-chart-'))
+      const file = join(directory.path, 'cistern.yaml')
+      await writeFile(file, text)
+      const image = { CISTERN_LISTEN: '0.0.0.0:5000', CISTERN_ADMIN_LISTEN: '0.0.0.0:5001' }
+      const { stdout } = await run(process.execPath, [join(root, 'src', 'main.ts'), 'check-config', '--config', file], {
+        env: { PATH: process.env.PATH, ...image },
+      })
+
+      const mounts = JSON.stringify(resources)
+      for (const [, secret] of text.matchAll(/\/run\/secrets\/([^/]+)/g)) {
+        expect(mounts).toContain(`"mountPath":"/run/secrets/${secret}"`)
+      }
+      const { rules: written = [] } = parse(text) as { rules?: { prefix: string }[] }
+      const { rules: effective } = parse(stdout) as { rules: { prefix: string }[] }
+      expect(effective.map(({ prefix }) => prefix)).toEqual(expect.arrayContaining(written.map(({ prefix }) => prefix)))
+    },
+  )
+
+  it('puts the most particular pattern of tagTtl first, for the first that matches counts', async () => {
+    const rendered = await template('--values', shapeFile('shared'), '--show-only', 'templates/configmap.yaml')
+    expect([...rendered.matchAll(/^ {10}"(.+)": "(.+)"$/gm)].map(([, ...entry]) => entry)).toEqual([
+      ['latest', '5m'],
+      ['1.10', '0'],
+      ['v*', '24h'],
+      ['*', '10m'],
+    ])
+  })
+
+  it('starts its pods anew where the configuration changes, and only there', async () => {
+    const checksum = async (...args: string[]) =>
+      /checksum\/config: (\w{64})/.exec(await template(...args))?.[1] ?? expect.unreachable()
+    const before = await checksum()
+    expect(await checksum('--set', 'resources.limits.memory=1Gi')).toBe(before)
+    expect(await checksum('--set', 'config.offline=true')).not.toBe(before)
+  })
+
+  it.each([
+    ['an unknown key', ['--set', 'config.cash.maxSize=1GiB'], 'cash'],
+    ['a value that the configuration refuses', ['--set', 'config.throttledStatus=418'], 'throttledStatus'],
+    ['where it listens', ['--set', 'config.listen=0.0.0.0:1'], 'listen'],
+    ['an unknown shape', ['--set', 'kind=Deployment'], 'kind'],
+    ['nodes without a way to the cache', ['--set', 'nodeConfiguration.enabled=true'], 'nodePort'],
+    [
+      'a password in a ConfigMap',
+      ['--set-json', 'config.rules=[{"prefix":"a","upstream":"b","credential":{"username":"c","password":"d"}}]'],
+      'credential',
+    ],
+  ])('refuses %s', async (_, args, what) => {
+    await expect(template(...args)).rejects.toThrow(what)
+  })
+
+  it('carries the alerts, the dashboard and the script as they are', async () => {
+    const resources = resourcesOf(await template('--values', shapeFile('shared')))
+    const data = (key: string) => resources.find(({ data }) => data?.[key])?.data?.[key]?.trim()
+    expect(resources.find(({ kind }) => kind === 'PrometheusRule')?.spec).toEqual(parse(read('files/alerts.yaml')))
+    expect(data('cistern.json')).toBe(read('files/dashboard.json').trim())
+    expect(data('node-configuration.mts')).toBe(read('files/node-configuration.mts').trim())
+  })
+})
+
+/** Against the schemas of Kubernetes; what is not of Kubernetes itself has none there. */
+async function validate(rendered: string): Promise<void> {
+  await using directory = await mkdtempDisposable(join(tmpdir(), 'cistern-chart-'))
+  const file = join(directory.path, 'rendered.yaml')
+  await writeFile(file, rendered)
+  for (const version of kubernetesVersions) {
+    await run(requireTool('kubernetes-validate'), ['--strict', '--quiet', '--kubernetes-version', version, file])
+  }
+}
+
+/** Files that are carried as they are would drown the rest. */
+function withoutFiles(resource: Resource): Resource {
+  if (resource.kind === 'PrometheusRule') return { ...resource, spec: {} }
+  const carried = ['cistern.json', 'node-configuration.mts']
+  const { data } = resource
+  if (!data) return resource
+  return {
+    ...resource,
+    data: Object.fromEntries(Object.entries(data).map(([k, v]) => [k, carried.includes(k) ? '' : v])),
+  }
+}
