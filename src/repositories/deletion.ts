@@ -1,3 +1,4 @@
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { BlobStore } from '../blobs/blob-store.ts'
 import { linkKey, type Metadata, tagKey } from '../metadata/metadata.ts'
 import { type Digest, isDigest } from '../oci/digest.ts'
@@ -97,8 +98,9 @@ export class Deletion {
     }
   }
 
-  /** Resolves to the tags that went with it. */
+  /** Resolves to the tags that went with it. Others have their turn in between: metadata may answer at once. */
   async #unlink(repository: string, digest: Digest): Promise<string[]> {
+    await nextTurn()
     const { metadata, pullTimes } = this.#options
     const key = linkKey(repository, digest)
     const tags = await metadata.tagsOf(repository, digest)

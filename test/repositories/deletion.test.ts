@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { linkKey } from '../../src/metadata/metadata.ts'
+import type { Digest } from '../../src/oci/digest.ts'
 import { subscribe } from '../../src/telemetry/events.ts'
 import { collect } from '../support/collect.ts'
 import { given, upstream } from './given.ts'
@@ -144,6 +145,22 @@ describe('the deletion of images', () => {
     expect(deleted.map(({ images }) => images.size)).toEqual([1, 1])
     expect(await stored(layer, own, ...digests)).toEqual([])
   })
+})
+
+it('the deletion of many images lets others have their turn', async () => {
+  const { deletion, blob, image, keys } = given()
+  const layer = await blob('r', 'layer')
+  const digests: Digest[] = []
+  for (let number = 0; number < 50; number++) digests.push(await image('r', layer, await blob('r', `${number}`)))
+  let turns = 0
+  let waiting = setImmediate(function turn() {
+    turns++
+    waiting = setImmediate(turn)
+  })
+  await deletion.images('r', digests)
+  clearImmediate(waiting)
+  expect(await keys()).toEqual([])
+  expect(turns).toBeGreaterThan(50)
 })
 
 it('the deletion of everything empties one repository', async () => {
