@@ -1,4 +1,5 @@
 import {
+  BatchDeleteImageCommand,
   DescribeImagesCommand,
   type DescribeImagesCommandInput,
   type ImageIdentifier,
@@ -71,7 +72,7 @@ describe('the images of a repository', () => {
     expect(await only({ imageStatus: 'ARCHIVED' })).toEqual([])
   })
 
-  it('are paged through while others come', async () => {
+  it('are paged through while others come and go', async () => {
     const site = ground.site()
     const images = Array.from({ length: 6 }, (_, n) => image({ seed: `paged-${n}`, layers: [10] }))
     images.forEach((each, n) => void site.upstream.addImage('app', `v${n}`, each))
@@ -80,6 +81,8 @@ describe('the images of a repository', () => {
     const repositoryName = `${site.prefix}/app`
     const first = await describeImages({ repositoryName, maxResults: 2 })
     await pull(site, 'app', late?.digest ?? '')
+    const imageIds = [{ imageDigest: first.imageDetails?.[1]?.imageDigest }]
+    await clients.ecr.send(new BatchDeleteImageCommand({ repositoryName, imageIds }))
     const second = await describeImages({ repositoryName, nextToken: first.nextToken ?? '' })
     const digests = [...(first.imageDetails ?? []), ...(second.imageDetails ?? [])].map(
       ({ imageDigest }) => imageDigest,
