@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 import type { Socket } from 'node:net'
 import { addressOf } from '../access/client-limits.ts'
 import type { Code } from '../oci/errors.ts'
-import { publish } from '../telemetry/events.ts'
+import { type Events, publish } from '../telemetry/events.ts'
 import { errorBody } from './oci/errors.ts'
 import { dropInput } from './unread.ts'
 
@@ -46,15 +46,21 @@ export function refuse(socket: Socket, { status, reason, code, message, retryAft
   socket.removeAllListeners('data')
   socket.end(`${head.join('\r\n')}\r\n\r\n${body}`)
   void dropInput(socket).then(() => socket.destroy())
+  publishRefusal(socket, { route, status, bytes: Buffer.byteLength(body) })
+}
+
+/** Announces what came on a connection and was no request. */
+export function publishRefusal(
+  { remoteAddress }: Socket,
+  what: Pick<Events['cistern:request'], 'route' | 'status' | 'bytes' | 'error'>,
+): void {
   publish('cistern:request', {
+    ...what,
     requestId: randomUUID(),
     method: '',
-    route,
-    status,
-    bytes: Buffer.byteLength(body),
     durationMs: 0,
     aborted: false,
-    client: addressOf(socket.remoteAddress),
+    client: addressOf(remoteAddress),
     userAgent: '',
   })
 }

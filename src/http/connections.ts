@@ -16,11 +16,14 @@ const tooMany = {
 /** Keeps one client from taking the connections of all. */
 export class Connections {
   readonly #maxPerClient: number
+  readonly #tells: boolean
   readonly #open = new Map<string, number>()
   #told = 0
 
-  constructor(maxPerClient: number) {
+  /** `tells`: whether who is refused can be told so in plain HTTP. */
+  constructor(maxPerClient: number, { tells }: { tells: boolean }) {
     this.#maxPerClient = maxPerClient
+    this.#tells = tells
   }
 
   /** Counts a connection until it closes, or refuses it where its client has as many as it may. */
@@ -40,7 +43,7 @@ export class Connections {
   }
 
   #refuse(socket: Socket): void {
-    if (this.#told >= maxTold) {
+    if (!this.#tells || this.#told >= maxTold) {
       socket.destroy()
       return
     }

@@ -1,5 +1,5 @@
 import { once } from 'node:events'
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import { createServer, type IncomingMessage, type Server, type ServerOptions, type ServerResponse } from 'node:http'
 import type { AddressInfo, Socket } from 'node:net'
 import { getRequestListener } from '@hono/node-server'
 import { RESPONSE_ALREADY_SENT } from '@hono/node-server/utils/response'
@@ -11,6 +11,7 @@ import { Connections } from './connections.ts'
 import { Exchange } from './exchange.ts'
 import { rawPathFault } from './gate.ts'
 import { respondError } from './oci/errors.ts'
+import { type Certificate, createTlsServer } from './tls.ts'
 import { type Network, TrustedProxies } from './trusted-proxies.ts'
 import { Turns } from './turns.ts'
 
@@ -28,6 +29,8 @@ export type ServeOptions = {
   trustedProxies?: readonly Network[]
   /** Whether each request is announced. Probes are not worth a log line. */
   announce?: boolean
+  /** Speaks TLS, by the latest version of this. */
+  certificate?: Certificate
 }
 
 /** Port 0 takes any that is free. */
@@ -35,7 +38,7 @@ export type ListenOptions = ServeOptions & { host: string; port: number }
 
 /** A port that is served. */
 export type Listener = {
-  /** As bound, `http://host:port`. */
+  /** As bound, `http://host:port`, or `https://` with a certificate. */
   readonly url: string
   readonly port: number
   /** Takes no more connections, lets answers under way finish for `graceMs`, then breaks them off. */
@@ -48,7 +51,8 @@ const maxHeaderSize = 16 * 1024
 export async function listen(app: App, { host, port, ...options }: ListenOptions): Promise<Listener> {
   const { server, close } = await serveAt({ host, port }, app, options)
   const { port: bound } = server.address() as AddressInfo
-  return { url: `http://${host.includes(':') ? `[${host}]` : host}:${bound}`, port: bound, close }
+  const scheme = options.certificate ? 'https' : 'http'
+  return { url: `${scheme}://${host.includes(':') ? `[${host}]` : host}:${bound}`, port: bound, close }
 }
 
 /**
@@ -62,7 +66,7 @@ export async function serveAt(
 ): Promise<Pick<Listener, 'close'> & { server: Server }> {
   const { headersTimeoutMs = 15_000, keepAliveTimeoutMs = 75_000 } = options
   const { maxConnections = 10_000, maxConnectionsPerClient = maxConnections } = options
-  const server = createServer({
+  const { server, breakOff } = serverOf(options.certificate, {
     maxHeaderSize,
     headersTimeout: headersTimeoutMs,
     requestTimeout: 2 * headersTimeoutMs,
@@ -70,7 +74,7 @@ export async function serveAt(
     keepAliveTimeout: keepAliveTimeoutMs,
   })
   server.maxConnections = maxConnections
-  const connections = new Connections(maxConnectionsPerClient)
+  const connections = new Connections(maxConnectionsPerClient, { tells: !options.certificate })
   const proxies = new TrustedProxies(options.trustedProxies ?? [])
   const turns = new Turns()
   const serve = requestHandler(app, proxies, options)
@@ -98,7 +102,7 @@ export async function serveAt(
   server.on('error', (error) =>
     publish('cistern:fault', { where: 'http', kind: 'internal', message: 'a connection could not be accepted', error }),
   )
-  return { server, close: (graceMs) => drain(server, graceMs) }
+  return { server, close: (graceMs) => drain(server, graceMs, breakOff) }
 }
 
 function requestHandler(app: App, proxies: TrustedProxies, { writeStallMs = 60_000, announce = true }: ServeOptions) {
@@ -133,9 +137,15 @@ function requestHandler(app: App, proxies: TrustedProxies, { writeStallMs = 60_0
   }
 }
 
-async function drain(server: Server, graceMs: number): Promise<void> {
+function serverOf(certificate: Certificate | undefined, options: ServerOptions) {
+  if (certificate) return createTlsServer(certificate, options)
+  const server = createServer(options)
+  return { server, breakOff: () => server.closeAllConnections() }
+}
+
+async function drain(server: Server, graceMs: number, breakOff: () => void): Promise<void> {
   const closed = once(server, 'close')
-  const timeout = setTimeout(() => server.closeAllConnections(), graceMs)
+  const timeout = setTimeout(breakOff, graceMs)
   server.close()
   await closed
   clearTimeout(timeout)

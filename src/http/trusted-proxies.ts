@@ -1,5 +1,6 @@
 import type { IncomingMessage } from 'node:http'
 import { BlockList, isIP, isIPv4, SocketAddress } from 'node:net'
+import { TLSSocket } from 'node:tls'
 import { addressOf } from '../access/client-limits.ts'
 
 /** The addresses that have their first `bits` in common with `address`. */
@@ -29,10 +30,10 @@ export class TrustedProxies {
     return isIP(known) !== 0 && this.#networks.check(known, familyOf(known))
   }
 
-  /** Connections here are plain: only a trusted proxy can say that the client's was not. */
+  /** Of the client's own connection a trusted proxy alone can tell. */
   senderOf({ socket, headers }: IncomingMessage): Sender {
     const peer = addressOf(socket.remoteAddress)
-    if (!this.has(peer)) return { client: peer, secure: false }
+    if (!this.has(peer)) return { client: peer, secure: socket instanceof TLSSocket }
     const schemes = entriesOf(headers['x-forwarded-proto'])
     return {
       client: this.#clientOf(peer, entriesOf(headers['x-forwarded-for'])),

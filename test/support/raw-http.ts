@@ -1,4 +1,5 @@
 import { connect, type Socket } from 'node:net'
+import { type ConnectionOptions, connect as connectTls } from 'node:tls'
 
 export type RawResponse = { status: number; headers: Map<string, string>; body: Buffer; complete: boolean }
 
@@ -9,8 +10,10 @@ export class RawConnection implements AsyncDisposable {
   #ended = false
   #wake = () => {}
 
-  constructor(port: number) {
-    this.socket = connect({ host: '127.0.0.1', port })
+  /** Encrypted where `tls` is given. */
+  constructor(port: number, tls?: ConnectionOptions) {
+    const place = { host: '127.0.0.1', port }
+    this.socket = tls ? connectTls({ ...place, ...tls }) : connect(place)
     this.socket.on('data', (chunk: Buffer) => {
       this.#received = Buffer.concat([this.#received, chunk])
       this.#wake()
