@@ -4,7 +4,7 @@ import { SignatureV4 } from '@smithy/signature-v4'
 import { Sha256 } from '../../src/access/sha256.ts'
 import type { TestKey } from './ecr.ts'
 
-export type SignedRequest = { service: string; body: string; headers: Record<string, string> }
+export type SignedRequest = { service: string; body: string | Uint8Array; headers: Record<string, string> }
 
 export type Answered = { status: number; headers: IncomingHttpHeaders; text: string }
 

@@ -144,7 +144,7 @@ const jsonError = ({ code, message }: AwsError): string => JSON.stringify({ __ty
 
 function parse(body: Buffer): unknown {
   try {
-    return JSON.parse(body.toString() || '{}')
+    return JSON.parse(new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(body) || '{}')
   } catch {
     throw new AwsError('SerializationException', 'The body is not JSON') // the parser's message quotes the text
   }

@@ -79,7 +79,7 @@ afterAll(async () => {
   await appliance[Symbol.asyncDispose]()
 })
 
-const call = ({ service, target }: ModelledOperation, body: string) =>
+const call = ({ service, target }: ModelledOperation, body: string | Uint8Array) =>
   requests.send({ service, body, headers: { 'content-type': 'application/x-amz-json-1.1', 'x-amz-target': target } })
 
 /** All that can be told of what is kept. */
@@ -164,6 +164,13 @@ describe(`an operation, given anything (seed ${seed})`, () => {
       expect([faults, taken]).toEqual([[], 0])
     }
   })
+})
+
+it('a body that is no UTF-8 is refused, and not mended', async () => {
+  const secret = operationOf('secretsmanager', 'CreateSecret')
+  const body = JSON.stringify({ Name: 'ecr-pullthroughcache/bytes', SecretString: 'a\u00ff' })
+  const { status, text } = await call(secret, Buffer.from(body, 'latin1'))
+  expect([status, JSON.parse(text).__type]).toEqual([400, 'SerializationException'])
 })
 
 it('GetCallerIdentity answers any form with what it may say', async () => {
