@@ -43,6 +43,7 @@ const table: Table = {
     ours: [...vocabulary, ...ports, 'rules/', 'access/', 'secrets/', 'lifecycle/', 'repositories/'],
     packages: [builtin, 'hono', '@hono/node-server'],
   },
+  'http/prepared.ts': { ours: vocabulary, packages: ['lru-cache'] },
   'http/ecr/': {
     ours: [
       ...[...vocabulary, ...ports, 'metadata/settings.ts'],

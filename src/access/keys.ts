@@ -17,6 +17,8 @@ export type KeyRingOptions = {
   dataDir: string
   /** Milliseconds since the epoch. */
   clock?: () => number
+  /** Called after each change of who is let in. */
+  changed?: () => void
   /** Whether a first key is made where there has never been one. */
   makesFirst?: boolean
 }
@@ -43,6 +45,7 @@ export class KeyRing {
   readonly firstKeyFile: string | undefined
   readonly #file: KeptKeys
   readonly #clock: () => number
+  readonly #changed: () => void
   readonly #kept: KeysById
   #configured: KeysById
   #lastWrite: Promise<void> = Promise.resolve()
@@ -50,24 +53,32 @@ export class KeyRing {
   private constructor(state: {
     file: KeptKeys
     clock: () => number
+    changed: () => void
     kept: KeysById
     configured: KeysById
     isFirst: boolean
   }) {
     this.#file = state.file
     this.#clock = state.clock
+    this.#changed = state.changed
     this.#kept = state.kept
     this.#configured = state.configured
     this.firstKeyFile = state.isFirst ? state.file.path : undefined
   }
 
   /** Throws `AccessKeyError`, and what the system throws. */
-  static async open({ configured, dataDir, clock = Date.now, makesFirst = true }: KeyRingOptions): Promise<KeyRing> {
+  static async open({
+    configured,
+    dataDir,
+    clock = Date.now,
+    changed = () => {},
+    makesFirst = true,
+  }: KeyRingOptions): Promise<KeyRing> {
     const file = new KeptKeys(join(dataDir, 'access-keys.json'))
     const written = await file.read()
     const isFirst = makesFirst && written === undefined && configured.length === 0
     const kept = await readKeys(written ?? [])
-    const ring = new KeyRing({ file, clock, kept, configured: await readKeys(configured), isFirst })
+    const ring = new KeyRing({ file, clock, changed, kept, configured: await readKeys(configured), isFirst })
     if (isFirst) await ring.create({ user: 'admin', policies: ['AdministratorAccess'] })
     return ring
   }
@@ -102,6 +113,7 @@ export class KeyRing {
   async revoke(id: string): Promise<boolean> {
     if (this.#configured.has(id)) throw new AccessKeyError([`access key ${id} is one of the configuration`])
     if (!this.#kept.delete(id)) return false
+    this.#changed()
     await this.#inTurn(() => this.#file.write(this.#kept.values()))
     return true
   }
@@ -111,6 +123,7 @@ export class KeyRing {
     const [next, kept] = await Promise.all([readKeys(configured), readKeys(Array.from(this.#kept.values(), asWritten))])
     this.#configured = next
     for (const [id, key] of kept) if (this.#kept.has(id)) this.#kept.set(id, key)
+    this.#changed()
   }
 
   /** One write at a time, each of the keys that there are by then. */

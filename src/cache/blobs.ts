@@ -4,6 +4,7 @@ import type { Digest } from '../oci/digest.ts'
 import { blobUnknown, isKind } from '../oci/errors.ts'
 import { lengthOf, type RangeSpec, resolveRange } from '../oci/range.ts'
 import type { BlobRead, Descriptor, Outcome, Pull, Registry } from '../oci/registry.ts'
+import { bodyOf } from './bytes-body.ts'
 import type { Fill } from './fill.ts'
 import type { Flight } from './fills.ts'
 import type { Links } from './links.ts'
@@ -20,6 +21,9 @@ type BlobPull = Pull & { range?: RangeSpec | undefined }
 const farAhead = 64 * 1024 * 1024
 const shortRange = 4 * 1024 * 1024
 const maxDirectReads = 2
+
+/** The largest blob that is kept in memory: configurations of images are, layers are not. */
+const maxSmall = 64 * 1024
 
 /** The blobs of one origin's repositories: served from the store, or through a fill that puts them there. */
 export class CachedBlobs {
@@ -88,10 +92,27 @@ export class CachedBlobs {
     { range, requestId }: BlobPull,
     cache: Outcome['cache'],
   ): Promise<BlobRead | undefined> {
-    const read = await this.#stored.read(digest, size, { range, requestId })
+    const read =
+      size <= maxSmall
+        ? await this.#small(digest, size, range)
+        : await this.#stored.read(digest, size, { range, requestId })
     if (!read) return undefined
     this.#cache.uses.note(digest)
     return { descriptor: { mediaType: octetStream, digest, size }, outcome: { cache }, ...read }
+  }
+
+  /** From memory; what comes from disk is hashed first. */
+  async #small(
+    digest: Digest,
+    size: number,
+    range: RangeSpec | undefined,
+  ): Promise<Pick<BlobRead, 'body' | 'range' | 'bytes'> | undefined> {
+    const { memory } = this.#cache
+    const bytes = memory.get(digest) ?? (await this.#stored.bytes(digest, (blob) => blob.size === size))
+    if (bytes?.length !== size) return undefined
+    memory.set(digest, bytes)
+    const part = range && resolveRange(range, size)
+    return { bytes, body: bodyOf(bytes, part), ...(part && { range: part }) }
   }
 
   /**

@@ -17,9 +17,13 @@ export type Access = AsyncDisposable & {
   reload(config: Config): Promise<void>
 }
 
-/** Throws for keys, policies and passwords that cannot be read, and what the system throws. */
-export async function openAccess({ accessKeys, auth, dataDir, publicUrl, registry }: Config): Promise<Access> {
-  const keys = await KeyRing.open({ configured: accessKeys, dataDir })
+/**
+ * `changed` is called after each change of who may come in. Throws for keys, policies and passwords that cannot be read,
+ * and what the system throws.
+ */
+export async function openAccess(config: Config, changed: () => void): Promise<Access> {
+  const { accessKeys, auth, dataDir, publicUrl, registry } = config
+  const keys = await KeyRing.open({ configured: accessKeys, dataDir, changed })
   const signer = await TokenSigner.open({ dataDir, registryId: registry.id, keys })
   const tokens = new Tokens(signer)
   const passwords = auth.htpasswd && (await PasswordUsers.open(auth.htpasswd))

@@ -1,5 +1,6 @@
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
+import { Changes } from '../async/changes.ts'
 import type { FileSystem } from '../blobs/file-system.ts'
 import { Directory } from '../cache/directory.ts'
 import { Fills } from '../cache/fills.ts'
@@ -7,6 +8,7 @@ import { Scrubber } from '../cache/scrub.ts'
 import type { Config } from '../config.ts'
 import { lockDataDir } from '../metadata/lock.ts'
 import type { Metadata } from '../metadata/metadata.ts'
+import { notingChanges, notingLosses } from '../metadata/noting.ts'
 import { SqliteMetadata } from '../metadata/sqlite.ts'
 import { SqliteSettings } from '../metadata/sqlite-settings.ts'
 import { Deletion } from '../repositories/deletion.ts'
@@ -22,6 +24,8 @@ import { openUpstream } from './upstreams.ts'
 
 /** A cache without its ports: what it knows, what it has, and where it gets more. Its owner disposes it. */
 export type Core = AsyncDisposable & {
+  /** Counts what takes effect at once. */
+  changes: Changes
   metadata: Metadata
   book: RuleBook
   rules: RulesInForce
@@ -49,10 +53,11 @@ export async function openCore(config: Config, { fileSystem, clock = Date.now }:
   await using opened = new AsyncDisposableStack()
   await mkdir(config.dataDir, { recursive: true, mode: 0o700 })
   opened.use(lockDataDir(config.dataDir))
-  const metadata = opened.use(SqliteMetadata.open(join(config.dataDir, 'metadata.db')))
+  const changes = new Changes()
+  const metadata = opened.use(notingLosses(SqliteMetadata.open(join(config.dataDir, 'metadata.db')), changes.note))
   const secrets = await Secrets.open({ dataDir: config.dataDir, registry: config.registry, ...config.secrets })
   const settings = new Settings(
-    opened.use(SqliteSettings.open(join(config.dataDir, 'settings.db'))),
+    opened.use(notingChanges(SqliteSettings.open(join(config.dataDir, 'settings.db')), changes.note)),
     metadata.repositories,
   )
   await settings.restore(metadata.since)
@@ -80,7 +85,10 @@ export async function openCore(config: Config, { fileSystem, clock = Date.now }:
     book,
     store: await RuleFile.open(join(config.dataDir, 'rules.json')),
     configured: config.rules,
-    retain: (kept) => directory.retain(kept),
+    retain: (kept) => {
+      changes.note()
+      return directory.retain(kept)
+    },
   })
   const scrubber = opened.use(
     new Scrubber({
@@ -94,6 +102,7 @@ export async function openCore(config: Config, { fileSystem, clock = Date.now }:
   )
   const parts = opened.move()
   return {
+    changes,
     metadata,
     book,
     rules,

@@ -7,6 +7,8 @@ import { createApp } from '../http/app.ts'
 import { type ControlOptions, controlApp } from '../http/control/app.ts'
 import { listenOnSocket } from '../http/control/socket.ts'
 import { type Listener, listen } from '../http/listen.ts'
+import { PreparedAnswers } from '../http/prepared.ts'
+import { QuickAnswers } from '../http/quick.ts'
 import type { Metadata } from '../metadata/metadata.ts'
 import { Repositories } from '../repositories/repositories.ts'
 import { publish } from '../telemetry/events.ts'
@@ -18,6 +20,9 @@ import { type CoreOptions, openCore } from './core.ts'
 import { controlOf } from './ecr.ts'
 import { openLifecycle } from './lifecycle.ts'
 import { version } from './version.ts'
+
+/** What prepared answers may take in memory. */
+const preparedBytes = 16 * 1024 * 1024
 
 /** A cache at work. Its owner closes it. */
 export type Instance = {
@@ -35,11 +40,11 @@ export type Instance = {
 export async function openInstance(config: Config, options: CoreOptions = {}): Promise<Instance> {
   await using opened = new AsyncDisposableStack()
   const core = opened.use(await openCore(config, options))
-  const { metadata, book, rules, settings, pullTimes, storage, directory, scrubber } = core
-  const { blobs } = storage
+  const { changes, metadata, book, rules, settings, pullTimes, storage, directory, scrubber } = core
+  const { blobs, uses } = storage
   const metrics = opened.use(new Metrics({ version, cacheLimit: config.cache.maxSize, usage: () => blobs.usage }))
   const { dataDir, registry } = config
-  const entrance = opened.use(await openAccess(config))
+  const entrance = opened.use(await openAccess(config, changes.note))
   const { keys, tokens, layerTokens, authentication } = entrance
   const { expiry, previews } = opened.use(openLifecycle(core))
   const app = createApp({
@@ -69,6 +74,15 @@ export async function openInstance(config: Config, options: CoreOptions = {}): P
       headersTimeoutMs: config.timeouts.requestHeadMs,
       maxConnections: config.limits.connections,
       maxConnectionsPerClient: config.limits.connectionsPerClient,
+      quick: new QuickAnswers({
+        prepared: new PreparedAnswers({
+          maxBytes: preparedBytes,
+          changes,
+          used: (digest) => uses.note(digest),
+          clock: Date.now,
+        }),
+        proves: config.auth.mode === 'required',
+      }),
       trustedProxies: config.trustedProxies,
     }),
     (listener) => listener.close(config.timeouts.drainMs),

@@ -47,6 +47,7 @@ export class Authentication {
   async puller(exchange: Exchange): Promise<Caller> {
     if (this.#options.mode === 'open') {
       exchange.principal = anonymous
+      exchange.permit = { until: Number.POSITIVE_INFINITY, principal: anonymous.name }
       return { principal: anonymous, identity: pullRights, context: contextOf(exchange) }
     }
     const basic = parseBasic(exchange.header('authorization'))
@@ -81,7 +82,11 @@ export class Authentication {
 
   async #tokenHolder(exchange: Exchange, token: string): Promise<Caller> {
     const verdict = await this.#options.tokens.verify(token)
-    if (verdict.state === 'valid') return this.#caller(exchange, verdict.key)
+    if (verdict.state === 'valid') {
+      const caller = this.#caller(exchange, verdict.key)
+      exchange.permit = { until: verdict.expiresAt, principal: caller.principal.name }
+      return caller
+    }
     if (verdict.state === 'expired') throw denied('Your authorization token has expired. Reauthenticate and try again.')
     throw this.#unauthorized(exchange)
   }

@@ -3,6 +3,8 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { HttpBindings } from '@hono/node-server'
 import type { Principal } from '../access/principal.ts'
 import { type Events, publish } from '../telemetry/events.ts'
+import type { Permit } from './prepared.ts'
+import type { Keep } from './quick.ts'
 import type { Sender } from './trusted-proxies.ts'
 
 /** What the parts that answer a request add to its log line. */
@@ -34,6 +36,10 @@ export class Exchange {
   readonly secure: boolean
   /** Who calls, once that is decided. */
   principal: Principal | undefined
+  /** How long that holds; absent where it has to be decided each time. */
+  permit: Permit | undefined
+  /** Keeps the answer, where answers are kept. */
+  keep: Keep | undefined
   /** Whether the operating system took the whole answer. */
   answered = false
   readonly facts: Facts = { route: 'none', bytes: 0 }

@@ -11,6 +11,7 @@ import { Connections } from './connections.ts'
 import { Exchange } from './exchange.ts'
 import { rawPathFault } from './gate.ts'
 import { respondError } from './oci/errors.ts'
+import type { QuickAnswers } from './quick.ts'
 import { type Certificate, createTlsServer } from './tls.ts'
 import { type Network, TrustedProxies } from './trusted-proxies.ts'
 import { Turns } from './turns.ts'
@@ -31,6 +32,8 @@ export type ServeOptions = {
   announce?: boolean
   /** Speaks TLS, by the latest version of this. */
   certificate?: Certificate
+  /** Gives answers that were given before; absent, each is worked out. */
+  quick?: QuickAnswers
 }
 
 /** Port 0 takes any that is free. */
@@ -78,7 +81,9 @@ export async function serveAt(
   const proxies = new TrustedProxies(options.trustedProxies ?? [])
   const turns = new Turns()
   const serve = requestHandler(app, proxies, options)
-  const handle = (incoming: IncomingMessage, outgoing: ServerResponse) =>
+  const { quick } = options
+  const handle = (incoming: IncomingMessage, outgoing: ServerResponse) => {
+    if (quick && server.listening && quick.answer(incoming, outgoing)) return
     turns.take(incoming, outgoing, () => {
       outgoing.once('close', () => {
         if (!server.listening) setImmediate(() => server.closeIdleConnections())
@@ -86,6 +91,7 @@ export async function serveAt(
       if (!server.listening) outgoing.shouldKeepAlive = false
       void serve(incoming, outgoing)
     })
+  }
   server.on('connection', (socket) => {
     if (!proxies.has(socket.remoteAddress)) connections.accept(socket)
   })
@@ -105,7 +111,11 @@ export async function serveAt(
   return { server, close: (graceMs) => drain(server, graceMs, breakOff) }
 }
 
-function requestHandler(app: App, proxies: TrustedProxies, { writeStallMs = 60_000, announce = true }: ServeOptions) {
+function requestHandler(
+  app: App,
+  proxies: TrustedProxies,
+  { writeStallMs = 60_000, announce = true, quick }: ServeOptions,
+) {
   const exchanges = new WeakMap<object, Exchange>()
   const answer = getRequestListener(
     async (request, env) => {
@@ -123,6 +133,7 @@ function requestHandler(app: App, proxies: TrustedProxies, { writeStallMs = 60_0
     const exchange = new Exchange(incoming, outgoing, proxies.senderOf(incoming), writeStallMs)
     exchanges.set(incoming, exchange)
     if (announce) exchange.publishWhenOver()
+    if (quick) exchange.keep = quick.keeper(exchange)
     outgoing.setHeader('Docker-Distribution-Api-Version', 'registry/2.0')
     outgoing.setHeader('X-Content-Type-Options', 'nosniff')
     outgoing.setHeader('X-Request-Id', exchange.requestId)

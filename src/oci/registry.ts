@@ -56,6 +56,8 @@ export type BlobRead = {
   /** What `body` holds of it; absent for the whole. */
   range?: ByteRange
   body: Body
+  /** All bytes of the blob, where they are at hand. */
+  bytes?: Uint8Array
   outcome?: Outcome | undefined
 }
 

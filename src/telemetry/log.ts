@@ -1,6 +1,7 @@
 import { type Logger, pino, stdTimeFunctions } from 'pino'
 import { describeError, printable, withoutSecrets } from './describe-error.ts'
 import { type Events, subscribe } from './events.ts'
+import { RequestLines } from './request-line.ts'
 
 export type Level = 'debug' | 'info' | 'warn' | 'error' | 'silent'
 
@@ -18,8 +19,12 @@ export function createLog(level: Level, destination: Destination = stdout()): Lo
     { level, base: null, timestamp: stdTimeFunctions.isoTime, formatters: { level: (label) => ({ level: label }) } },
     destination,
   )
+  const requests = new RequestLines()
   const subscriptions = [
-    subscribe('cistern:request', (event) => logRequest(logger, event)),
+    subscribe('cistern:request', (event) => {
+      const level = isFailure(event) ? 'warn' : 'info'
+      if (logger.isLevelEnabled(level)) destination.write(requests.line(level, event))
+    }),
     subscribe('cistern:fault', ({ message, ...event }) => logger.warn(fields(event), text(message))),
     subscribe('cistern:fill', (event) => {
       if (event.phase === 'resumed') logger.warn(fields(event), 'a transfer from upstream was resumed')
@@ -45,13 +50,8 @@ export function createLog(level: Level, destination: Destination = stdout()): Lo
   }
 }
 
-function logRequest(logger: Logger, { outcome, durationMs, ...event }: Events['cistern:request']): void {
-  const cache = outcome && { cache: outcome.cache, ...(outcome.reason && { reason: outcome.reason }) }
-  const line = { ...fields(event), durationMs: Math.round(durationMs * 10) / 10, ...cache }
-  const failed = event.status >= 500 || (event.aborted && event.error !== undefined)
-  if (failed) logger.warn(line, 'request')
-  else logger.info(line, 'request')
-}
+const isFailure = ({ status, aborted, error }: Events['cistern:request']): boolean =>
+  status >= 500 || (aborted && error !== undefined)
 
 /** The fields of an event as they stand in a line: text bounded and harmless, errors by what is known of them. */
 const fields = (event: Record<string, unknown>): Record<string, unknown> =>
@@ -64,13 +64,23 @@ const fields = (event: Record<string, unknown>): Record<string, unknown> =>
 
 const text = (value: string): string => printable(withoutSecrets(value))
 
-/** pino's own destination waits for ever at the end of the process where the reader of a pipe is gone. */
+/**
+ * Writes the lines of one turn of the event loop at once. pino's own destination waits for ever at the end of the process where the reader of a pipe is
+ * gone.
+ */
 function stdout(): Destination {
   const { stdout } = process
   stdout.on('error', () => {}) // whoever read the log is gone; that is no reason to stop serving
+  let lines = ''
+  const flush = () => {
+    if (lines !== '' && stdout.writableLength < maxBuffered) stdout.write(lines)
+    lines = ''
+  }
+  process.on('exit', flush)
   return {
     write(line) {
-      if (stdout.writableLength < maxBuffered) stdout.write(line)
+      if (lines === '') setImmediate(flush)
+      lines += line
     },
   }
 }

@@ -26,6 +26,8 @@ export class MemoryRegistry implements Registry {
   /** Bodies handed out and not yet disposed. */
   open = 0
   outcome: Outcome | undefined
+  /** Whether the bytes of blobs are at hand. */
+  hasBytes = false
   /** Thrown at every question from now on. */
   failure: RegistryError | Error | undefined
   /** Replaces the sending of blobs. */
@@ -78,7 +80,9 @@ export class MemoryRegistry implements Registry {
     const whole = this.#blob(repository, digest)
     const range = pull?.range && resolveRange(pull.range, whole.length)
     const bytes = range ? whole.subarray(range.start, range.end + 1) : whole
-    return { descriptor: describe(digest, whole), ...(range && { range }), body: this.#body(bytes), ...this.#outcome() }
+    const atHand = this.hasBytes && { bytes: whole }
+    const part = range && { range }
+    return { descriptor: describe(digest, whole), ...part, body: this.#body(bytes), ...atHand, ...this.#outcome() }
   }
 
   async tags(

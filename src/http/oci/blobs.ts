@@ -1,6 +1,7 @@
 import { contentRange, lengthOf, parseRange } from '../../oci/range.ts'
 import type { Outcome } from '../../oci/registry.ts'
 import type { Exchange } from '../exchange.ts'
+import { repeatableMs } from '../prepared.ts'
 import type { Source } from '../source.ts'
 import { cacheHeaders } from './cache-status.ts'
 import { etagOf, noneMatchHits, rangeApplies } from './conditions.ts'
@@ -24,10 +25,17 @@ export async function answerBlob(exchange: Exchange, route: To<'blob'>, { regist
   if (exchange.isHead || unchanged) {
     const { size, outcome } = await registry.stat(name.repository, digest, pull)
     if (unchanged) return respond(exchange, { status: 304, headers: describe(outcome) })
-    return respond(exchange, { status: 200, headers: describe(outcome), length: size })
+    const repeatable = { repeatableMs: repeatableMs(outcome) }
+    return respond(exchange, { status: 200, headers: describe(outcome), length: size, ...repeatable })
   }
   const asked = rangeApplies(exchange.header('if-range'), digest) ? parseRange(exchange.header('range')) : undefined
-  const { descriptor, range, body, outcome } = await registry.blob(name.repository, digest, { ...pull, range: asked })
+  const read = await registry.blob(name.repository, digest, { ...pull, range: asked })
+  const { descriptor, range, body, bytes, outcome } = read
+  if (bytes && !range) {
+    await body[Symbol.asyncDispose]()
+    const repeatable = { body: bytes, repeatableMs: repeatableMs(outcome) }
+    return respond(exchange, { status: 200, headers: describe(outcome), length: bytes.length, ...repeatable })
+  }
   if (!range) return respond(exchange, { status: 200, headers: describe(outcome), length: descriptor.size, body })
   return respond(exchange, {
     status: 206,

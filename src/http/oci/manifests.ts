@@ -1,5 +1,6 @@
 import type { Descriptor, Outcome } from '../../oci/registry.ts'
 import type { Exchange } from '../exchange.ts'
+import { repeatableMs } from '../prepared.ts'
 import type { Source } from '../source.ts'
 import { cacheHeaders } from './cache-status.ts'
 import { etagOf, noneMatchHits } from './conditions.ts'
@@ -28,5 +29,6 @@ function send(exchange: Exchange, { digest, mediaType, size }: Descriptor, outco
     headers: { ...headers, 'Content-Type': mediaType },
     length: size,
     ...(bytes && { body: bytes }),
+    repeatableMs: repeatableMs(outcome),
   })
 }

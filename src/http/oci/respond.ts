@@ -11,6 +11,8 @@ export type Answer = {
   length?: number
   /** Owned, and disposed in any event. */
   body?: Uint8Array | Body
+  /** How long the same answer may be given to the same question, in milliseconds; absent, it may not. */
+  repeatableMs?: number
 }
 
 /** How long headers wait for the first bytes of their body, to travel in one packet with them. */
@@ -20,18 +22,17 @@ const headersWaitMs = 10
  * The one function that writes answers. What was declared is sent exactly, or the connection breaks: bytes of one
  * answer never stand inside another, and no answer is complete and wrong. Throws only as long as no header is out.
  */
-export async function respond(exchange: Exchange, { status, headers, length, body }: Answer): Promise<Response> {
+export async function respond(exchange: Exchange, answer: Answer): Promise<Response> {
+  const { status, headers, length, body, repeatableMs = 0 } = answer
   const { incoming, outgoing } = exchange
   try {
     await using _owned = body instanceof Uint8Array ? undefined : body
     if (outgoing.destroyed) return RESPONSE_ALREADY_SENT
     const unread = hasUnreadBody(incoming)
     outgoing.strictContentLength = true
-    outgoing.writeHead(status, {
-      ...headers,
-      ...(length !== undefined && { 'Content-Length': length }),
-      ...(unread && { Connection: 'close' }),
-    })
+    const declared = { ...headers, ...(length !== undefined && { 'Content-Length': length }) }
+    const standing = outgoing.getHeaders()
+    outgoing.writeHead(status, { ...declared, ...(unread && { Connection: 'close' }) })
     if (body && length && !exchange.isHead) await sendBody(exchange, body, length)
     exchange.answered = true
     if (unread) {
@@ -39,6 +40,9 @@ export async function respond(exchange: Exchange, { status, headers, length, bod
       await dropInput(incoming)
     }
     outgoing.end()
+    const bytes = body instanceof Uint8Array ? body : undefined
+    if (repeatableMs > 0 && (bytes || exchange.isHead))
+      exchange.keep?.({ ...standing, ...declared }, bytes, repeatableMs)
   } catch (error) {
     if (!outgoing.headersSent) throw error
     exchange.breakOff(error)
