@@ -30,3 +30,8 @@ export const builtInPolicies: ReadonlyMap<string, PolicyDocument> = new Map(
     readPolicy({ Statement: { Effect: 'Allow', Action: actions, Resource: '*' } }, 'identity'),
   ]),
 )
+
+/** Of whoever reaches the data plane in open mode. */
+export const anonymousPolicies = [builtInPolicies.get('AmazonEC2ContainerRegistryReadOnly')].filter(
+  (policy) => policy !== undefined,
+)

@@ -1,7 +1,7 @@
 import type { AccessKey } from '../access/access-key.ts'
 import type { Caller } from '../access/authority.ts'
 import { type BasicCredentials, parseBasic } from '../access/basic.ts'
-import { builtInPolicies } from '../access/built-in-policies.ts'
+import { anonymousPolicies } from '../access/built-in-policies.ts'
 import type { PasswordUsers } from '../access/password-users.ts'
 import { anonymous, keyUser, passwordUser } from '../access/principal.ts'
 import { SignatureError } from '../access/signature-error.ts'
@@ -30,8 +30,6 @@ export type AuthenticationOptions = {
 /** A caller who signed with an access key. */
 export type Signer = { readonly caller: Caller; readonly key: AccessKey }
 
-const pullRights = [builtInPolicies.get('AmazonEC2ContainerRegistryReadOnly')].filter((policy) => policy !== undefined)
-
 /** The one place where a caller's identity is decided. */
 export class Authentication {
   readonly #options: AuthenticationOptions
@@ -48,7 +46,7 @@ export class Authentication {
     if (this.#options.mode === 'open') {
       exchange.principal = anonymous
       exchange.permit = { until: Number.POSITIVE_INFINITY, principal: anonymous.name }
-      return { principal: anonymous, identity: pullRights, context: contextOf(exchange) }
+      return { principal: anonymous, identity: anonymousPolicies, context: contextOf(exchange) }
     }
     const basic = parseBasic(exchange.header('authorization'))
     if (!basic) throw this.#unauthorized(exchange)
