@@ -14,7 +14,7 @@ export type OnRepositoryOptions = { registryId: string; book: RuleBook; reposito
 export const inRepository = z.object({ repositoryName })
 
 export const imageId = z.object({
-  imageDigest: z.string().max(1000).exactOptional(),
+  imageDigest: z.string().max(256).exactOptional(),
   imageTag: z.string().min(1).max(300).exactOptional(),
 })
 
@@ -50,16 +50,20 @@ export const toldFailure = (imageId: ImageId, { code, message }: ImageFailure) =
   failureReason: message,
 })
 
-const digestPattern = '[a-zA-Z0-9-_+.]+:[a-fA-F0-9]+'
+/** What ECR takes for a digest; not each is one of ours. */
+export const digestPattern = /^[a-zA-Z0-9-_+.]+:[a-fA-F0-9]+$/
+
+/** As ECR says that a digest is none. */
+export const digestReason = (what: 'image' | 'layer'): string =>
+  `Invalid request parameters: ${what} digest should satisfy the regex '${digestPattern.source.slice(1, -1)}'`
 
 /** Reads who is meant. Throws `ImageFailure` for what names no image that there could be. */
 export function idIn({ imageDigest, imageTag }: ImageId): { digest?: Digest; tag?: string } {
   if (imageDigest === undefined && imageTag === undefined) {
     throw new ImageFailure('MissingDigestAndTag', 'Invalid request parameters: both tag and digest cannot be null')
   }
-  if (imageDigest !== undefined && !new RegExp(`^${digestPattern}$`).test(imageDigest)) {
-    const reason = `Invalid request parameters: image digest should satisfy the regex '${digestPattern}'`
-    throw new ImageFailure('InvalidImageDigest', reason)
+  if (imageDigest !== undefined && !digestPattern.test(imageDigest)) {
+    throw new ImageFailure('InvalidImageDigest', digestReason('image'))
   }
   if (imageTag !== undefined && !isTag(imageTag)) {
     throw new ImageFailure('InvalidImageTag', 'Invalid request parameters: the image tag is none that there can be')

@@ -8,6 +8,7 @@ import {
   idIn,
   imageFilter,
   imageIds,
+  imageMissing,
   imageNotFound,
   inRepository,
   type OnRepositoryOptions,
@@ -130,16 +131,17 @@ const withTags = async (images: Images, repository: string, image: Image): Promi
   tags: await images.tagsOf(repository, image.digest),
 })
 
+/** What is wrong with an id that could be one's. */
+const absences = ['ImageNotFound', 'ImageTagDoesNotMatchDigest']
+
 /** Throws `ImageNotFoundException`, and `InvalidParameterException` for what names no image. */
 async function found(images: Images, repository: string, id: ImageId, registryId: string): Promise<Image> {
   try {
     return await imageOf(images, repository, id)
   } catch (error) {
     if (!(error instanceof ImageFailure)) throw error
-    if (error.code.startsWith('Invalid') || error.code.startsWith('Missing')) {
-      throw invalidParameter('imageIds', error.message)
-    }
-    throw imageNotFound(id, repository, registryId)
+    if (absences.includes(error.code)) throw imageNotFound(id, repository, registryId)
+    throw invalidParameter('imageIds', error.message)
   }
 }
 
@@ -148,7 +150,7 @@ export async function imageOf(images: Images, repository: string, id: ImageId): 
   const { digest, tag } = idIn(id)
   const image =
     tag !== undefined ? await images.tagged(repository, tag) : digest && (await images.get(repository, digest))
-  if (!image) throw new ImageFailure('ImageNotFound', 'Requested image not found')
+  if (!image) throw imageMissing()
   if (digest !== undefined && image.digest !== digest) throw tagMismatch()
   return image
 }

@@ -5,7 +5,14 @@ import { isKind } from '../../oci/errors.ts'
 import type { Images } from '../../repositories/images.ts'
 import { type SourceOptions, sourceFor } from '../source.ts'
 import { AwsError } from './errors.ts'
-import { inRepository, type OnRepositoryOptions, onRepository, orRepositoryMissing } from './images-input.ts'
+import {
+  digestPattern,
+  digestReason,
+  inRepository,
+  type OnRepositoryOptions,
+  onRepository,
+  orRepositoryMissing,
+} from './images-input.ts'
 import type { OperationsByName } from './operation.ts'
 
 export type LayersOptions = OnRepositoryOptions &
@@ -15,8 +22,6 @@ export type LayersOptions = OnRepositoryOptions &
     /** How clients reach this instance, without a slash at its end. */
     publicUrl: string
   }
-
-const digestPattern = /^[a-zA-Z0-9-_+.]+:[a-fA-F0-9]+$/
 
 /** Layers, as ECR calls blobs: whether they are there, and where. */
 export function layerOperations(options: LayersOptions): OperationsByName {
@@ -80,10 +85,7 @@ function failureOf(layerDigest: string) {
     }
   }
   if (!digestPattern.test(layerDigest)) {
-    return {
-      failureCode: 'InvalidLayerDigest',
-      failureReason: `Invalid request parameters: layer digest should satisfy the regex '${digestPattern.source.slice(1, -1)}'`,
-    }
+    return { failureCode: 'InvalidLayerDigest', failureReason: digestReason('layer') }
   }
   return undefined
 }

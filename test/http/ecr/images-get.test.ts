@@ -7,18 +7,27 @@ import {
   DescribeImagesCommand,
   GetAuthorizationTokenCommand,
   type ImageIdentifier,
+  SetRepositoryPolicyCommand,
 } from '@aws-sdk/client-ecr'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { Ground } from '../../faults/ground.ts'
+import { Ground, ruleTo } from '../../faults/ground.ts'
 import { clientsOf } from '../../support/ecr.ts'
 import { eventually } from '../../support/eventually.ts'
-import { image, index, ociIndex, ociManifest } from '../../support/faulty-upstream.ts'
+import {
+  type FaultyUpstream,
+  image,
+  index,
+  ociIndex,
+  ociManifest,
+  startUpstream,
+} from '../../support/faulty-upstream.ts'
 
 const cachedOnly = { Statement: { Effect: 'Allow', Action: ['ecr:BatchGetImage', 'ecr:Get*'], Resource: '*' } }
 const none = `sha256:${'0'.repeat(64)}`
 
 let resources: AsyncDisposableStack
 let ground: Ground
+let official: FaultyUpstream
 let clients: ReturnType<typeof clientsOf>
 let visitor: ReturnType<typeof clientsOf>
 
@@ -31,9 +40,11 @@ beforeAll(async () => {
     { id: 'ADMIN', secretFile, user: 'admin', policies: ['AdministratorAccess'] },
     { id: 'VISITOR', secretFile, user: 'visitor', policies: [cachedOnly] },
   ]
+  official = starting.use(await startUpstream())
+  const rules = [ruleTo('hub.test', official.url, { dialect: 'docker-hub' })]
   const config = { auth: { mode: 'required' }, accessKeys }
   ground = starting.use(
-    await Ground.start({ sites: 7, config, rule: { tagTtl: '1h', repositories: { deny: ['secret/*'] } } }),
+    await Ground.start({ sites: 7, rules, config, rule: { tagTtl: '1h', repositories: { deny: ['secret/*'] } } }),
   )
   const keyOf = (accessKeyId: string) => ({ accessKeyId, secretAccessKey: 'secret-canary-of-all' })
   clients = starting.use(clientsOf(ground.cistern, keyOf('ADMIN')))
@@ -155,6 +166,18 @@ describe('images that are got', () => {
       name: 'RepositoryNotFoundException',
       message: `The repository with name '${repositoryName}' does not exist in the registry with id '000000000000'`,
     })
+  })
+
+  it('are those of the repository that pulls by that name lead to, and so are the rights to them', async () => {
+    const { digest } = official.addImage('library/nginx', 'v1', image({ seed: 'official', layers: [10] }))
+    const imageIds = [{ imageTag: 'v1' }]
+    const { images = [] } = await get({ repositoryName: 'hub.test/nginx', imageIds })
+    expect(images).toMatchObject([{ repositoryName: 'hub.test/library/nginx', imageId: { imageDigest: digest } }])
+    const policyText = JSON.stringify({ Statement: { Effect: 'Deny', Principal: '*', Action: 'ecr:BatchGetImage' } })
+    await clients.ecr.send(new SetRepositoryPolicyCommand({ repositoryName: 'hub.test/library/nginx', policyText }))
+    for (const repositoryName of ['hub.test/nginx', 'hub.test/library/nginx']) {
+      await expect(get({ repositoryName, imageIds })).rejects.toMatchObject({ name: 'AccessDeniedException' })
+    }
   })
 
   it('are only those that are cached for whoever may not import, as on the data plane', async () => {

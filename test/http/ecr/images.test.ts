@@ -36,6 +36,8 @@ async function pull(site: Site, repository: string, ...references: string[]) {
   for (const reference of references) expect((await site.manifest(repository, reference)).status).toBe(200)
 }
 
+const many = Array.from({ length: 101 }, () => ({ imageTag: 'a' }))
+
 const textOf = ({ imageDigest, imageTag = '' }: ImageIdentifier) => `${imageDigest} ${imageTag}`
 
 describe('the images of a repository', () => {
@@ -171,11 +173,11 @@ describe('the images of a repository', () => {
     [{ imageIds: [{}] }, 'InvalidParameterException', 'both tag and digest cannot be null'],
     [{ imageIds: [{ imageDigest: 'nonsense' }] }, 'InvalidParameterException', 'image digest should satisfy the regex'],
     [{ imageIds: [{ imageTag: 'a' }], maxResults: 7 }, 'InvalidParameterException', 'must not stand beside'],
-    [{ imageIds: Array(101).fill({ imageTag: 'a' }) }, 'InvalidParameterException', 'less than or equal to 100'],
+    [{ imageIds: many }, 'InvalidParameterException', 'less than or equal to 100'],
     [{ nextToken: 'bm9uc2Vuc2U' }, 'InvalidParameterException', 'nextToken'],
     [{ repositoryName: 'never/pulled' }, 'RepositoryNotFoundException', "with name 'never/pulled' does not exist"],
     [{ repositoryName: 'A' }, 'InvalidParameterException', 'repositoryName'],
-  ])('are not described with %j', async (input, name, message) => {
+  ])('are not described where they are asked for in a wrong way (%#)', async (input, name, message) => {
     const site = { prefix: 'site0.test' }
     await expect(describeImages({ repositoryName: `${site.prefix}/app`, ...input })).rejects.toMatchObject({
       name,
