@@ -13,8 +13,8 @@ export type Finding = {
   target: Target
   /** What a reader has to know in order not to be misled. */
   notes?: string[]
-  /** Why this figure, and those of the same run, are not to be trusted. */
-  doubts?: string[]
+  /** The part of the server's processor that other processes took, from 0 to 1, where that is known. */
+  foreign?: number
 }
 
 /** A row of the table in the project's goals that nothing can be measured for yet. */
@@ -50,6 +50,15 @@ export function doubts(rows: readonly Row[]): string[] {
     ...nullTests
       .filter(({ verdict }) => verdict === 'broken')
       .map(({ id, ratio }) => `${id} is ${ratio?.median.toFixed(3)}, which is not between 0.95 and 1.05`),
-    ...rows.flatMap(({ id, doubts = [] }) => doubts.map((doubt) => `${id}: ${doubt}`)),
+    ...foreignLoad(rows),
   ]
+}
+
+/** Above this something else on the machine decides what comes out. */
+const foreignEnough = 0.05
+
+function foreignLoad(rows: readonly Row[]): string[] {
+  const disturbed = rows.filter(({ foreign = 0 }) => foreign > foreignEnough)
+  const shares = disturbed.map(({ id, foreign = 0 }) => `${id} ${Math.round(foreign * 100)} %`)
+  return shares.length > 0 ? [`other processes took of the server's processor: ${shares.join(', ')}`] : []
 }

@@ -2,7 +2,7 @@ import { mkdtemp } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { pinThisProcess } from './cores.ts'
-import { judge, type Missing, type Row } from './finding.ts'
+import { doubts, judge, type Missing, type Row } from './finding.ts'
 import { Lab } from './lab.ts'
 import { bestGenerator } from './load/rate.ts'
 import { describeMachine } from './machine.ts'
@@ -26,6 +26,7 @@ async function main(args: readonly string[]): Promise<number> {
     pinThisProcess()
     const command = ['npm run bench', ...(args.length > 0 ? ['--', ...args] : [])].join(' ')
     const run = await bench(options, command)
+    for (const doubt of doubts(run.rows)) say(`not valid: ${doubt}`)
     say(`written to ${await writeReport(run, { whole: !options.short && !options.only && !options.profile })}`)
     return 0
   } catch (error) {
@@ -61,9 +62,9 @@ async function bench(options: Options, command: string): Promise<Run> {
 }
 
 function announced(row: Row): Row {
-  const { id, our, unit, peer, their, ratio, verdict, notes = [], doubts = [] } = row
+  const { id, our, unit, peer, their, ratio, verdict, notes = [] } = row
   const compared = peer && their && ratio ? `, ${peer.name} ${spread(their)}: ${spread(ratio, times)}` : ''
-  say([`${id}: ${spread(our, figure)} ${unit}${compared}: ${verdict}`, ...notes, ...doubts].join('; '))
+  say([`${id}: ${spread(our, figure)} ${unit}${compared}: ${verdict}`, ...notes].join('; '))
   return row
 }
 

@@ -16,7 +16,7 @@ export type Scale = {
   coldRounds: number
   /** How many blobs first bytes are timed of. */
   firstBytes: number
-  /** How long a thousand requests a second are timed. */
+  /** How long requests at a fixed rate are timed. */
   steadySeconds: number
   slowReaderSeconds: number
   /** How many blobs, and how many tags, lie on disk before the start that is timed. */
@@ -53,7 +53,7 @@ export const scales: Record<Scale['name'], Scale> = {
   short: {
     name: 'short',
     rounds: 2,
-    seconds: 2,
+    seconds: 1,
     slowSeconds: 1,
     warmUpSeconds: 1,
     bigBlobs: { 1: 8, 16: 16, 64: 64 },

@@ -14,18 +14,16 @@ type ColdPull = {
 }
 
 /**
- * Both pull the same blobs cold, another one in each round. A round begins with all earlier writes on disk, and with
- * the blob in the page cache, where the push has left it.
+ * Each pull is of a blob that nobody has pulled before. It begins with all earlier writes on disk, and with the blob in
+ * the page cache. Where both pull the same blob, whoever is second finds it in better order.
  */
 export async function coldPulls(
   lab: Lab,
   servers: { ours: Server; peer: Server },
   { seed, size, clients }: { seed: string; size: number; clients: number },
 ): Promise<Pairs<ColdPull>> {
-  const paths: string[] = []
-  for (let round = 0; round < lab.scale.coldRounds; round++) paths.push(await lab.addBlob(`${seed} ${round}`, size))
   return alternate(lab.scale.coldRounds, async (side, round) => {
-    const path = paths[round] ?? ''
+    const path = await lab.addBlob(`${seed} ${side} ${round}`, size)
     await getsDuring(lab, path, () => fetchBlobs({ url: lab.upstream.url, path, size, connections: 1, count: 1 }))
     await lab.settle()
     const task = { url: servers[side].url, path, size, connections: clients, count: clients }

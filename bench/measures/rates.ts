@@ -39,9 +39,6 @@ const connections = 64
 /** A server that idles longer waits for its clients: its rate says nothing about it. */
 const idleEnough = 0.1
 
-/** Above this something else on the machine decides what comes out. */
-const foreignEnough = 0.05
-
 export async function runLoad(lab: Lab, { server, asked }: Subject, seconds: number): Promise<Rate> {
   await server.forgetRequests()
   const headers = { ...acceptManifests, ...asked.headers }
@@ -91,13 +88,8 @@ export async function compareRates(
           `rates: ${inTurn(perSecond)}`,
         ]
       : [`requests per second of processor: ${inTurn(perCpu)}`],
-    doubts: foreignLoad([...rates.ours, ...rates.peer]),
+    foreign: median([...rates.ours, ...rates.peer].map(({ foreign }) => foreign)),
   }
-}
-
-function foreignLoad(rates: readonly Rate[]): string[] {
-  const share = median(rates.map(({ foreign }) => foreign))
-  return share > foreignEnough ? [`other processes took ${Math.round(share * 100)} % of the server's processor`] : []
 }
 
 const inPercent = ({ ours, peer }: Pairs<number>): string =>

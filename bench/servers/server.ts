@@ -12,7 +12,7 @@ export type ServerOptions = {
   cores: Cores
   /** An origin. */
   url: string
-  /** What answers once it serves; any status will do that is no fault of the server. */
+  /** What answers, besides `/v2/`, once it serves; any status will do that is no fault of the server. */
   readyUrl?: string
   /** The file that both of its outputs go to. */
   log: string
@@ -58,21 +58,15 @@ export class Server implements AsyncDisposable {
 
   /** Resolves once it answers. Asks every `pollMs`. */
   async answers(pollMs = 50): Promise<void> {
-    const url = this.#options.readyUrl ?? `${this.url}/v2/`
+    const { url, readyUrl } = this.#options
     const deadline = performance.now() + startMs
-    for (;;) {
-      const status = await fetch(url, { signal: AbortSignal.timeout(startMs) }).then(
-        async (response) => {
-          await response.arrayBuffer()
-          return response.status
-        },
-        () => undefined,
-      )
-      if (status !== undefined && status < 500) return
-      if (this.#child.exitCode !== null || this.#child.signalCode !== null)
-        throw new Error(await this.#story('has ended'))
-      if (performance.now() > deadline) throw new Error(await this.#story('does not answer'))
-      await delay(pollMs)
+    for (const question of [...(readyUrl === undefined ? [] : [readyUrl]), `${url}/v2/`]) {
+      while (!(await isAnswered(question))) {
+        const hasEnded = this.#child.exitCode !== null || this.#child.signalCode !== null
+        if (hasEnded) throw new Error(await this.#story('has ended'))
+        if (performance.now() > deadline) throw new Error(await this.#story('does not answer'))
+        await delay(pollMs)
+      }
     }
   }
 
@@ -102,6 +96,16 @@ export class Server implements AsyncDisposable {
 
   async #story(what: string): Promise<string> {
     return `${this.name} ${what}:\n${(await readFile(this.#options.log, 'utf8')).slice(-4000)}`
+  }
+}
+
+async function isAnswered(url: string): Promise<boolean> {
+  try {
+    const response = await fetch(url, { signal: AbortSignal.timeout(startMs) })
+    await response.arrayBuffer()
+    return response.status < 500
+  } catch {
+    return false
   }
 }
 

@@ -41,9 +41,12 @@ describe('what the benchmark makes of a finding', () => {
     ['a null test that does not hold', [nullTest(1.06)], 'null is 1.060, which is not between 0.95 and 1.05'],
     ['a comparison without any', [against([9], [1])], 'no null test was run'],
     [
-      'what a measure itself doubts',
-      [nullTest(1), { ...against([9], [1]), doubts: ['others took 20 %'] }],
-      'x: others took 20 %',
+      'a machine that others use',
+      [
+        { ...nullTest(1), foreign: 0.04 },
+        { ...against([9], [1]), foreign: 0.2 },
+      ],
+      "other processes took of the server's processor: x 20 %",
     ],
   ])('does not trust %s', (_, findings, doubt) => {
     expect(doubts(findings.map(judge))).toEqual([doubt])
