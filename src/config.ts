@@ -84,7 +84,7 @@ function configOf(settings: Settings, env: Environment): Config {
   const builtIn = settings.builtinRules ? builtInRules.filter(({ prefix }) => !replaced.has(prefix)) : []
   return {
     ...rest,
-    publicUrl: publicUrl ?? `http://${formatAddress(settings.listen)}`,
+    publicUrl: publicUrl ?? `${settings.tls ? 'https' : 'http'}://${formatAddress(settings.listen)}`,
     ...(defaultUpstream === 'none' ? {} : { defaultUpstream }),
     timeouts: {
       connectMs: timeouts.connect,
@@ -149,6 +149,11 @@ function across(tree: Tree, where: Where): string[] {
   const listen = parseAddress(String(tree.listen ?? '127.0.0.1:5000'))
   if (mode === undefined && listen && !isLoopback(listen)) {
     faults.push(`${where(['listen'])}: beyond loopback needs auth.mode stated; open lets all who reach it pull`)
+  }
+  if (tree.tls === undefined && tree.allowPlainHttp !== true && listen && !isLoopback(listen)) {
+    faults.push(
+      `${where(['listen'])}: beyond loopback needs tls, or allowPlainHttp: true where something else encrypts`,
+    )
   }
   if (isTree(tree.auth) && tree.auth.htpasswd !== undefined && mode !== 'required') {
     faults.push(`${where(['auth', 'htpasswd'])}: nobody logs in unless auth.mode is required`)

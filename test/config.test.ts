@@ -275,19 +275,38 @@ rules:
 })
 
 describe('listening beyond loopback', () => {
+  const plain = 'allowPlainHttp: true\n'
+
   it('needs the mode stated, wherever', () => {
-    expect(faultsOf('listen: 0.0.0.0:5000')).toHaveLength(1)
-    expect(faultsOf('listen: "[::]:5000"')).toHaveLength(1)
-    expect(faultsOf('listen: registry.local:5000')).toHaveLength(1)
-    expect(faultsOf('listen: 0.0.0.0:5000\nauth: { mode: open }')).toEqual([])
-    expect(faultsOf('listen: 0.0.0.0:5000', [], { CISTERN_AUTH_MODE: 'open' })).toEqual([])
-    expect(faultsOf('', ['--listen', '0.0.0.0:5000', '--auth-mode', 'open'])).toEqual([])
+    expect(faultsOf(`${plain}listen: 0.0.0.0:5000`)).toHaveLength(1)
+    expect(faultsOf(`${plain}listen: "[::]:5000"`)).toHaveLength(1)
+    expect(faultsOf(`${plain}listen: registry.local:5000`)).toHaveLength(1)
+    expect(faultsOf(`${plain}listen: 0.0.0.0:5000\nauth: { mode: open }`)).toEqual([])
+    expect(faultsOf(`${plain}listen: 0.0.0.0:5000`, [], { CISTERN_AUTH_MODE: 'open' })).toEqual([])
+    expect(faultsOf(plain, ['--listen', '0.0.0.0:5000', '--auth-mode', 'open'])).toEqual([])
     expect(faultsOf('listen: "[::1]:5000"')).toEqual([])
   })
 
   it('takes the mode in which nobody is anonymous', () => {
-    expect(faultsOf('listen: 0.0.0.0:5000\nauth: { mode: required }')).toEqual([])
+    expect(faultsOf(`${plain}listen: 0.0.0.0:5000\nauth: { mode: required }`)).toEqual([])
     expect(faultsOf('auth: { mode: other }')).toEqual([expect.stringContaining('auth.mode')])
+  })
+
+  it('needs TLS, or a word that it goes without', () => {
+    const outside = 'listen: 0.0.0.0:5000\nauth: { mode: open }'
+    const fault = expect.stringContaining('beyond loopback needs tls, or allowPlainHttp: true')
+    expect(faultsOf(outside)).toEqual([fault])
+    expect(faultsOf(`${outside}\nallowPlainHttp: false`)).toEqual([fault])
+    expect(faultsOf(outside, [], { CISTERN_ALLOW_PLAIN_HTTP: 'true' })).toEqual([])
+    expect(faultsOf(outside, ['--allow-plain-http'])).toEqual([])
+    expect(faultsOf(`${outside}\ntls: { certFile: c, keyFile: k }`)).toEqual([])
+    expect(faultsOf(outside, ['--tls-cert-file', 'c', '--tls-key-file', 'k'])).toEqual([])
+    expect(faultsOf('tls: { certFile: c }')).toEqual([expect.stringContaining('tls.keyFile: is missing')])
+  })
+
+  it('has clients come by HTTPS where it has a certificate', () => {
+    expect(load('tls: { certFile: c, keyFile: k }').publicUrl).toBe('https://127.0.0.1:5000')
+    expect(load('tls: { certFile: c, keyFile: k }\npublicUrl: http://h').publicUrl).toBe('http://h')
   })
 })
 
@@ -322,6 +341,8 @@ describe('the printed configuration', () => {
   writeFileSync(ca, rootCertificates[0] ?? '')
   const text = `
 listen: 127.0.0.1:7000
+allowPlainHttp: true
+tls: { certFile: c, keyFile: k, clientCaFile: a }
 defaultUpstream: none
 trustedProxies: [10.0.0.0/8, "fd00::/8", 192.0.2.1]
 auth: { mode: required, htpasswd: { file: users, policies: [AdministratorAccess, { Version: "2012-10-17" }] } }

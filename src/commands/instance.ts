@@ -15,6 +15,7 @@ import { publish } from '../telemetry/events.ts'
 import { Metrics } from '../telemetry/metrics.ts'
 import { openAccess } from './access.ts'
 import { scrubInBackground } from './background-scrub.ts'
+import { openCertificate } from './certificate.ts'
 import { controlSocket } from './control.ts'
 import { type CoreOptions, openCore } from './core.ts'
 import { controlOf } from './ecr.ts'
@@ -36,8 +37,9 @@ export type Instance = {
   close(): Promise<void>
 }
 
-/** Opens a cache and serves it. Needs no network. Throws `DataDirInUse`, and what the system throws. */
+/** Opens a cache and serves it. Needs no network. Throws `ConfigError`, `DataDirInUse`, and what the system throws. */
 export async function openInstance(config: Config, options: CoreOptions = {}): Promise<Instance> {
+  const certificate = await openCertificate(config)
   await using opened = new AsyncDisposableStack()
   const core = opened.use(await openCore(config, options))
   const { changes, metadata, book, rules, settings, pullTimes, storage, directory, scrubber } = core
@@ -84,6 +86,7 @@ export async function openInstance(config: Config, options: CoreOptions = {}): P
         proves: config.auth.mode === 'required',
       }),
       trustedProxies: config.trustedProxies,
+      ...(certificate && { certificate }),
     }),
     (listener) => listener.close(config.timeouts.drainMs),
   )

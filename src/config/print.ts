@@ -10,6 +10,8 @@ export function printConfig(config: Config): string {
   const document = new Document({
     listen: formatAddress(config.listen),
     adminListen: formatAddress(config.adminListen),
+    allowPlainHttp: config.allowPlainHttp,
+    ...(config.tls && { tls: config.tls }),
     publicUrl: config.publicUrl,
     trustedProxies: config.trustedProxies.map(formatNetwork),
     dataDir: config.dataDir,

@@ -154,6 +154,8 @@ const accessKey = z.strictObject({
 export const schema = z.strictObject({
   listen: address.prefault('127.0.0.1:5000'),
   adminListen: address.prefault('127.0.0.1:5001'),
+  allowPlainHttp: boolean.prefault(false),
+  tls: z.strictObject({ certFile: file, keyFile: file, clientCaFile: file.exactOptional() }).exactOptional(),
   publicUrl: origin.exactOptional(),
   trustedProxies: list(network).prefault([]),
   dataDir: file.prefault('./data'),

@@ -47,9 +47,9 @@ it.each(['check-config', 'serve'])('%s names each fault on a line of its own, st
   expect(error.message).not.toContain('c4nary')
 })
 
-it('refuses to be open beyond loopback unless told so', async () => {
+it('refuses to be open, or not encrypted, beyond loopback unless told so', async () => {
   await expect(cistern('serve', '--listen', '0.0.0.0:0')).rejects.toThrow(
-    /ended with 2:\ncistern: --listen: .*auth\.mode/,
+    /ended with 2:\ncistern: --listen: .*auth\.mode.*\ncistern: --listen: .*allowPlainHttp/,
   )
 })
 

@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import type { ConnectionOptions, TLSSocket } from 'node:tls'
 import { describe, expect, it } from 'vitest'
 import { Certificate } from '../../src/http/tls.ts'
+import { type Events, subscribe } from '../../src/telemetry/events.ts'
 import { startFace } from '../support/face.ts'
 import { selfSigned } from '../support/faulty-certificate.ts'
 import { RawConnection } from '../support/raw-http.ts'
@@ -118,18 +119,27 @@ describe('a certificate', () => {
     ['with a key cut off', ({ cert, key }) => ({ cert, key: key.slice(0, 100) })],
     ['that is none', ({ key }) => ({ cert: key, key })],
   ])('%s changes nothing, is announced once, and gives way to a right one', async (_, broken) => {
-    await using served = await startTls()
-    const { face, pair, files, replace } = served
-    const { clientCaFile: _ca, ...pairFiles } = files
-    const certificate = await Certificate.open(pairFiles)
-    const next = selfSigned()
+    await using directory = await mkdtempDisposable(join(tmpdir(), 'cistern-tls-'))
+    const files = { certFile: join(directory.path, 'tls.crt'), keyFile: join(directory.path, 'tls.key') }
+    const replace = ({ cert, key }: Partial<Pair>) =>
+      Promise.all([
+        cert !== undefined && writeFile(files.certFile, cert),
+        key !== undefined && writeFile(files.keyFile, key),
+      ])
+    const [pair, next] = [selfSigned(), selfSigned()]
+    await replace(pair)
+    const certificate = await Certificate.open(files)
+    const faults: Events['cistern:fault'][] = []
+    const unsubscribe = subscribe('cistern:fault', (event) => faults.push(event))
+
     await replace(broken(next))
     expect(await certificate.look()).toBe(false)
-    expect(face.faults).toEqual([])
+    expect(faults).toEqual([])
     for (let looks = 0; looks < 3; looks++) expect(await certificate.look()).toBe(false)
+    unsubscribe()
     expect(certificate.material).toEqual(pair)
-    expect(face.faults).toHaveLength(1)
-    expect(JSON.stringify(face.faults)).not.toContain('PRIVATE')
+    expect(faults).toHaveLength(1)
+    expect(JSON.stringify(faults)).not.toContain('PRIVATE')
 
     await replace(next)
     expect(await certificate.look()).toBe(true)
