@@ -35,6 +35,11 @@ it('alerts and dashboard ask for metrics that a running instance has', async () 
   expect(unknown).toEqual([])
 })
 
+it('docs/operations.md says of each alert what it means', async () => {
+  const explained = [...(await read('docs/operations.md')).matchAll(/^\| `(Cistern\w+)` \|/gm)].map(([, name]) => name)
+  expect((await rules()).map(({ alert }) => alert).sort()).toEqual(explained.sort())
+})
+
 withTools('promtool')('alerts and dashboard', () => {
   it('raise each alert by what it is for, and none while all is well', async () => {
     const fires = await read('test/deploy/alerts.fires.yaml')
