@@ -5,6 +5,11 @@ const usage = `Usage: cistern <command> [--config FILE] [--<key> VALUE …]
 Commands:
   serve         run the cache
   check-config  print the configuration in effect, without secrets
+  explain       say what is known of an image, and what a pull of it would do; --ask asks its upstream
+  refresh       check now where a tag points
+  ls            list what is cached; --images lists images
+  stats         say what is stored, and what that spared upstreams
+  purge         take an image or a repository out of the cache
   keys          create, list and revoke access keys
   scrub         hash all that is stored, and mend what is damaged; --json reports in JSON
   healthcheck   ask a running instance whether it is ready
@@ -22,6 +27,11 @@ const commands = new Map<string, () => Promise<Command>>([
   ['serve', async () => (await import('./commands/serve.ts')).serve],
   ['check-config', async () => (await import('./commands/check-config.ts')).checkConfig],
   ['healthcheck', async () => (await import('./commands/healthcheck.ts')).healthcheck],
+  ['explain', async () => (await import('./commands/explain.ts')).explain],
+  ['refresh', async () => (await import('./commands/refresh.ts')).refresh],
+  ['ls', async () => (await import('./commands/ls.ts')).ls],
+  ['stats', async () => (await import('./commands/stats.ts')).stats],
+  ['purge', async () => (await import('./commands/purge.ts')).purge],
   ['keys', async () => (await import('./commands/keys.ts')).keys],
   ['scrub', async () => (await import('./commands/scrub.ts')).scrub],
   ['version', async () => print((await import('./commands/version.ts')).version)],

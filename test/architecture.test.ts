@@ -39,6 +39,13 @@ const table: Table = {
     ours: [...vocabulary, ...ports, 'metadata/settings.ts', 'rules/', 'lifecycle/'],
     packages: [builtin, 'lru-cache'],
   },
+  // Tells what all the others know of an image; asks ports, and never an adapter.
+  'inspection/': {
+    ours: [...vocabulary, ...ports, 'rules/', 'repositories/', 'access/', 'transfer/'],
+    packages: ['lru-cache'],
+  },
+  // Whole images: in from upstreams, out and in by bundles. Knows files, and no HTTP.
+  'transfer/': { ours: [...vocabulary, ...ports, 'rules/', 'repositories/'], packages: [builtin, 'yaml'] },
   'http/': {
     ours: [...vocabulary, ...ports, 'rules/', 'access/', 'secrets/', 'lifecycle/', 'repositories/'],
     packages: [builtin, 'hono', '@hono/node-server'],

@@ -31,7 +31,7 @@ server = "https://${registry === 'docker.io' ? 'registry-1.docker.io' : registry
 async function answers(): Promise<boolean> {
   try {
     const { status } = await fetch(`${mirror}/v2/`, { signal: AbortSignal.timeout(2000) })
-    return status === 200 || status === 401
+    return status === 200
   } catch {
     return false
   }

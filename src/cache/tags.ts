@@ -80,8 +80,9 @@ export class CachedTags {
       const immutable = stored && (await this.#cache.decisions.isImmutable(repository, tag))
       const sighted = immutable ? undefined : this.#sightings.get(repository)?.get(tag)
       const known = sighted ?? stored
+      const unasked = pull.refresh && !immutable && this.#origin.registry ? undefined : known
       const served =
-        known && (this.#fresh(tag, known, immutable) ?? (sighted ? undefined : this.#meanwhile(question, known)))
+        unasked && (this.#fresh(tag, unasked, immutable) ?? (sighted ? undefined : this.#meanwhile(question, unasked)))
       const located = served ?? (await this.#check(question, stored))
       if (wanted === 'descriptor' || located.manifest) return located
       return await this.#withManifest(located, repository, tag, pull)
@@ -136,8 +137,10 @@ export class CachedTags {
   async #check(question: Question, stored: Target | undefined): Promise<Located> {
     const { repository, tag, pull } = question
     const key = contentKey(repository, tag)
-    if (stored) this.#pauses.check(key)
-    this.#negatives.check(key)
+    if (!pull.refresh) {
+      if (stored) this.#pauses.check(key)
+      this.#negatives.check(key)
+    }
     if (!stored && !this.#checks.has(key)) pull.admit?.()
     const { joined, result } = this.#checks.do(key, () => this.#ask(key, question, stored), pull.signal)
     const located = await result

@@ -1,6 +1,7 @@
 import { KeyRing } from '../access/keys.ts'
 import { LayerTokens } from '../access/layer-tokens.ts'
 import { PasswordUsers } from '../access/password-users.ts'
+import type { PolicyDocument } from '../access/policy-document.ts'
 import { loadPolicies } from '../access/policy-reference.ts'
 import { TokenSigner } from '../access/token-signer.ts'
 import { Tokens } from '../access/tokens.ts'
@@ -13,6 +14,8 @@ export type Access = AsyncDisposable & {
   tokens: Tokens
   layerTokens: LayerTokens
   authentication: Authentication
+  /** Of all users with passwords; `undefined` where there are none. */
+  passwordPolicies: () => readonly PolicyDocument[] | undefined
   /** Puts the access keys of another configuration in force, and the policies of users with passwords: all or nothing. */
   reload(config: Config): Promise<void>
 }
@@ -41,6 +44,7 @@ export async function openAccess(config: Config, changed: () => void): Promise<A
     tokens,
     layerTokens: new LayerTokens(signer),
     authentication,
+    passwordPolicies: () => passwords?.policies,
     async reload({ accessKeys, auth: { htpasswd } }) {
       const policies = htpasswd && (await loadPolicies(htpasswd.policies))
       await keys.reload(accessKeys)

@@ -1,6 +1,7 @@
 import { once } from 'node:events'
-import { type IncomingMessage, request } from 'node:http'
+import { type ClientRequest, type IncomingMessage, type RequestOptions, request } from 'node:http'
 import { join } from 'node:path'
+import { createInterface } from 'node:readline'
 import { json } from 'node:stream/consumers'
 
 /** Where the instance that has `dataDir` listens to commands. */
@@ -9,27 +10,53 @@ export const controlSocket = (dataDir: string): string => join(dataDir, 'cistern
 /** There is no socket, nobody listens on it, or none can have that long a name. */
 const noInstance = ['ENOENT', 'ECONNREFUSED', 'EINVAL', 'ENAMETOOLONG']
 
+type Method = 'GET' | 'POST' | 'DELETE'
+
 /**
  * Has the instance that runs on `dataDir` do what `target` names, and resolves to its answer, however long that takes;
  * `undefined` where none runs. Rejects where it cannot be reached or fails.
  */
-export async function askInstance(
+export async function askInstance(dataDir: string, target: string, method: Method = 'POST'): Promise<unknown> {
+  const response = await requestInstance(dataDir, target, { method })
+  return response && json(response)
+}
+
+/** The same for an answer of one JSON document per line. The lines reject where the instance breaks off. */
+export async function askInstanceForLines(
   dataDir: string,
   target: string,
-  method: 'GET' | 'POST' | 'DELETE' = 'POST',
-): Promise<unknown> {
-  const asking = request({ socketPath: controlSocket(dataDir), method, path: target, agent: false })
-  asking.end()
+  method: Method = 'GET',
+): Promise<AsyncIterable<unknown> | undefined> {
+  const response = await requestInstance(dataDir, target, { method })
+  return response && linesOf(response)
+}
+
+/** The same for an answer of any kind, to a request that may have a body. */
+export async function requestInstance(
+  dataDir: string,
+  path: string,
+  options: Pick<RequestOptions, 'method' | 'headers' | 'signal'>,
+  send: (asking: ClientRequest) => Promise<void> | void = (asking) => void asking.end(),
+): Promise<IncomingMessage | undefined> {
+  const asking = request({ socketPath: controlSocket(dataDir), path, agent: false, ...options })
+  const answered = once(asking, 'response') as Promise<[IncomingMessage]>
+  answered.catch(() => {}) // told by the wait below, which may begin later
   let response: IncomingMessage
   try {
-    ;[response] = (await once(asking, 'response')) as [IncomingMessage]
+    await Promise.race([send(asking), answered])
+    ;[response] = await answered
   } catch (error) {
+    asking.destroy()
     const { code = '' } = error as NodeJS.ErrnoException
     if (noInstance.includes(code)) return undefined
     throw new Error(`the running instance did not answer (${code})`, { cause: error })
   }
-  const answer = await json(response)
-  if (response.statusCode === 200) return answer
-  const [fault] = (answer as { errors?: { message: string }[] }).errors ?? []
-  throw new Error(`the running instance answered ${response.statusCode}: ${fault?.message}`)
+  if (response.statusCode === 200) return response
+  const { errors = [] } = (await json(response)) as { errors?: { message: string }[] }
+  throw new Error(errors[0]?.message ?? `the running instance answered ${response.statusCode}`)
+}
+
+async function* linesOf(response: IncomingMessage): AsyncIterable<unknown> {
+  for await (const line of createInterface({ input: response })) yield JSON.parse(line)
+  if (!response.complete) throw new Error('the running instance broke off its answer: its log says why')
 }

@@ -6,6 +6,7 @@ import { Directory } from '../cache/directory.ts'
 import { Fills } from '../cache/fills.ts'
 import { Scrubber } from '../cache/scrub.ts'
 import type { Config } from '../config.ts'
+import { LastAnswers } from '../inspection/last-answers.ts'
 import { lockDataDir } from '../metadata/lock.ts'
 import type { Metadata } from '../metadata/metadata.ts'
 import { notingChanges, notingLosses } from '../metadata/noting.ts'
@@ -37,6 +38,7 @@ export type Core = AsyncDisposable & {
   storage: Storage
   directory: Directory
   scrubber: Scrubber
+  lastAnswers: LastAnswers
   /** Milliseconds since the epoch. */
   clock: () => number
 }
@@ -75,10 +77,11 @@ export async function openCore(config: Config, { fileSystem, clock = Date.now }:
     isInUse: (digest, since) => fills.has(digest) || (uses.latest(digest) ?? 0) >= since,
     forget: (digest) => memory.delete(digest),
   })
+  const lastAnswers = new LastAnswers(clock)
   const directory = new Directory({
     cache: { blobs, metadata, decisions: settings, fills, memory, uses, clock, revalidateMs, retryPauseMs },
     offline: config.offline,
-    openUpstream: (rule) => openUpstream(rule, config, secrets),
+    openUpstream: (rule) => lastAnswers.hear(rule, openUpstream(rule, config, secrets)),
   })
   opened.defer(() => directory.close())
   const rules = new RulesInForce({
@@ -114,6 +117,7 @@ export async function openCore(config: Config, { fileSystem, clock = Date.now }:
     storage,
     directory,
     scrubber,
+    lastAnswers,
     clock,
     [Symbol.asyncDispose]: () => parts.disposeAsync(),
   }

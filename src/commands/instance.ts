@@ -9,6 +9,7 @@ import { listenOnSocket } from '../http/control/socket.ts'
 import { type Listener, listen } from '../http/listen.ts'
 import { PreparedAnswers } from '../http/prepared.ts'
 import { QuickAnswers } from '../http/quick.ts'
+import { Tally } from '../inspection/tally.ts'
 import type { Metadata } from '../metadata/metadata.ts'
 import { Repositories } from '../repositories/repositories.ts'
 import { publish } from '../telemetry/events.ts'
@@ -18,6 +19,7 @@ import { scrubInBackground } from './background-scrub.ts'
 import { openCertificate } from './certificate.ts'
 import { controlSocket } from './control.ts'
 import { type CoreOptions, openCore } from './core.ts'
+import { keysIn, openDesk } from './desk.ts'
 import { controlOf } from './ecr.ts'
 import { openLifecycle } from './lifecycle.ts'
 import { version } from './version.ts'
@@ -67,7 +69,9 @@ export async function openInstance(config: Config, options: CoreOptions = {}): P
     await listen(adminApp({ ready, metrics: () => metrics.read() }), { ...config.adminListen, announce: false }),
     (listener) => listener.close(0),
   )
-  opened.use(await openControl(dataDir, { scrub: (options) => scrubber.run(options), keys }))
+  const tally = opened.use(new Tally(core.clock(), (repository) => book.ruleOf(repository)?.prefix))
+  const desk = openDesk(config, core, { keys: () => keysIn(keys), passwordPolicies: entrance.passwordPolicies, tally })
+  opened.use(await openControl(dataDir, { scrub: (options) => scrubber.run(options), keys, cache: desk }))
   opened.use(await scrubInBackground(scrubber, config))
   const data: Listener = opened.adopt(
     await listen(app, {

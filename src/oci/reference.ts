@@ -30,6 +30,21 @@ export function parseReference(repository: string, text: string): Reference {
   return { repository, tag: text }
 }
 
+/** An image as people write it. */
+export type ImageName = { name: string; tag?: string; digest?: Digest }
+
+/** Reads `name`, `name:tag`, `name@digest` or `name:tag@digest`. Throws `invalid`. */
+export function parseImageName(text: string): ImageName {
+  const at = text.indexOf('@')
+  const digest = at < 0 ? undefined : parseDigest(text.slice(at + 1))
+  const named = at < 0 ? text : text.slice(0, at)
+  const colon = named.indexOf(':', named.lastIndexOf('/') + 1)
+  const name = parseRepository(colon < 0 ? named : named.slice(0, colon))
+  const tag = colon < 0 ? undefined : named.slice(colon + 1)
+  if (tag !== undefined && !isTag(tag)) throw nameInvalid('a tag is up to 128 letters, digits and . _ -')
+  return { name, ...(tag !== undefined && { tag }), ...(digest && { digest }) }
+}
+
 /** The tag or digest alone, as clients write it. */
 export const referenceText = (reference: Reference): string =>
   'digest' in reference ? reference.digest : reference.tag

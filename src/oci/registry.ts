@@ -69,6 +69,8 @@ export type Pull = {
   requestId?: string | undefined
   /** The caller has an answer that will do: an upstream short of quota refuses with `throttled`, and is not asked. */
   check?: boolean | undefined
+  /** Where a tag points is asked of the upstream, however lately that was done. */
+  refresh?: boolean | undefined
   /**
    * Called before an upstream is asked, for this caller, about something that is not cached; not where the caller joins
    * a question that was asked already. Throws `throttled` to refuse.

@@ -103,6 +103,11 @@ withTools('helm', 'kubernetes-validate')('the chart', () => {
     ['an unknown shape', ['--set', 'kind=Deployment'], 'kind'],
     ['nodes without a way to the cache', ['--set', 'nodeConfiguration.enabled=true'], 'nodePort'],
     [
+      'nodes without an account',
+      ['--set', 'kind=DaemonSet,nodeConfiguration.enabled=true,config.auth.mode=required'],
+      'needs a cache that is open',
+    ],
+    [
       'a password in a ConfigMap',
       ['--set-json', 'config.rules=[{"prefix":"a","upstream":"b","credential":{"username":"c","password":"d"}}]'],
       'credential',

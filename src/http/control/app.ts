@@ -5,22 +5,25 @@ import type { App } from '../app.ts'
 import type { HttpEnv } from '../exchange.ts'
 import { respondError, respondNowhere } from '../oci/errors.ts'
 import { respondJson } from '../oci/respond.ts'
+import { type CacheControl, cacheRoutes } from './cache.ts'
 import { keyRoutes } from './keys.ts'
 
 export type ControlOptions = {
   /** Resolves to a report, which is plain JSON. The signal is aborted when the command is gone. */
   scrub: (options: { bytesPerSecond: number; signal: AbortSignal }) => Promise<object>
   keys: Pick<KeyRing, 'create' | 'list' | 'revoke'>
+  cache: CacheControl
 }
 
 /** What commands ask of the instance that runs. Served on a socket of its owner's alone, and on no port. */
-export function controlApp({ scrub, keys }: ControlOptions): App {
+export function controlApp({ scrub, keys, cache }: ControlOptions): App {
   const app = new Hono<HttpEnv>()
   app.post('/scrub', async ({ req, env: { exchange } }) => {
     const bytesPerSecond = wholeNumber('bytesPerSecond', req.query('bytesPerSecond') ?? '0')
     return respondJson(exchange, 200, await scrub({ bytesPerSecond, signal: exchange.signal }))
   })
   keyRoutes(app, keys)
+  cacheRoutes(app, cache)
   app.notFound(({ env }) => respondNowhere(env.exchange))
   app.onError((error, { env }) => respondError(env.exchange, error))
   return app

@@ -8,12 +8,26 @@ import { expect, it } from 'vitest'
 import { AccessKeyError } from '../../../src/access/access-key.ts'
 import { type ControlOptions, controlApp } from '../../../src/http/control/app.ts'
 import { listenOnSocket } from '../../../src/http/control/socket.ts'
-import { corrupt } from '../../../src/oci/errors.ts'
+import { corrupt, nameUnknown } from '../../../src/oci/errors.ts'
 
 const path = () => join(mkdtempSync(join(tmpdir(), 'cistern-control-')), 'cistern.sock')
 
 const noKeys = async () => Promise.reject(new AccessKeyError(['there are no keys']))
 const keys: ControlOptions['keys'] = { create: noKeys, list: () => [], revoke: noKeys }
+const nowhere = async () => Promise.reject(nameUnknown('nowhere'))
+const cache: ControlOptions['cache'] = {
+  explain: async (reference, ask) => ({ reference, ask }),
+  refresh: nowhere,
+  stats: nowhere,
+  purge: nowhere,
+  async *images() {
+    yield { n: 1 }
+    throw corrupt('the disk broke')
+  },
+  repositories: () => {
+    throw nameUnknown('nowhere')
+  },
+}
 const report = async () => ({ checked: 1 })
 
 function ask(socketPath: string, target: string, method = 'POST', signal?: AbortSignal) {
@@ -33,7 +47,7 @@ it('has the store scrubbed, and answers with the report', async () => {
     return report()
   }
   const at = path()
-  await using _ = await listenOnSocket(controlApp({ scrub, keys }), at)
+  await using _ = await listenOnSocket(controlApp({ scrub, keys, cache }), at)
   expect(await ask(at, '/scrub?bytesPerSecond=1048576')).toEqual({ status: 200, body: '{"checked":1}' })
   expect((await ask(at, '/scrub')).status).toBe(200)
   expect(asked).toEqual([1_048_576, 0])
@@ -41,7 +55,7 @@ it('has the store scrubbed, and answers with the report', async () => {
 
 it('takes nothing else', async () => {
   const at = path()
-  await using _ = await listenOnSocket(controlApp({ scrub: report, keys }), at)
+  await using _ = await listenOnSocket(controlApp({ scrub: report, keys, cache }), at)
   expect((await ask(at, '/scrub', 'GET')).status).toBe(404)
   expect((await ask(at, '/metrics')).status).toBe(404)
   for (const value of ['-1', '1e3', 'x', '9'.repeat(16)]) {
@@ -52,11 +66,20 @@ it('takes nothing else', async () => {
 it('tells what failed', async () => {
   const at = path()
   const scrub = async () => Promise.reject(corrupt('the disk is broken'))
-  await using _ = await listenOnSocket(controlApp({ scrub, keys }), at)
+  await using _ = await listenOnSocket(controlApp({ scrub, keys, cache }), at)
   const { status, body } = await ask(at, '/scrub')
   expect([status, body]).toEqual([502, expect.stringContaining('the disk is broken')])
   const revoking = await ask(at, '/keys/KEY_ci', 'DELETE')
   expect([revoking.status, revoking.body]).toEqual([400, expect.stringContaining('there are no keys')])
+})
+
+it('answers in lines, and breaks off where a later one fails', async () => {
+  const at = path()
+  await using _ = await listenOnSocket(controlApp({ scrub: report, keys, cache }), at)
+  const asked = await ask(at, `/explain?${new URLSearchParams({ reference: 'a/b:c@d&e', ask: 'true' })}`, 'GET')
+  expect(asked).toEqual({ status: 200, body: '{"reference":"a/b:c@d&e","ask":true}' })
+  expect((await ask(at, '/repositories?prefix=a', 'GET')).status).toBe(404)
+  await expect(ask(at, '/images', 'GET')).rejects.toThrow('socket hang up')
 })
 
 it('ends the work of a command that is gone', async () => {
@@ -66,7 +89,7 @@ it('ends the work of a command that is gone', async () => {
     return new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason)))
   }
   const at = path()
-  await using _ = await listenOnSocket(controlApp({ scrub, keys }), at)
+  await using _ = await listenOnSocket(controlApp({ scrub, keys, cache }), at)
   const leaving = new AbortController()
   const asked = expect(ask(at, '/scrub', 'POST', leaving.signal)).rejects.toThrow()
   const signal = await begun.promise
@@ -79,7 +102,9 @@ it("is its owner's alone under any umask, takes the place of what a dead process
   const at = path()
   await writeFile(at, '', { mode: 0o666 })
   const umask = process.umask(0)
-  const socket = await listenOnSocket(controlApp({ scrub: report, keys }), at).finally(() => process.umask(umask))
+  const socket = await listenOnSocket(controlApp({ scrub: report, keys, cache }), at).finally(() =>
+    process.umask(umask),
+  )
   const stats = await stat(at)
   expect([stats.isSocket(), stats.mode & 0o777]).toEqual([true, 0o600])
   expect(await readdir(join(at, '..'))).toEqual(['cistern.sock'])
@@ -89,5 +114,7 @@ it("is its owner's alone under any umask, takes the place of what a dead process
 
 it('refuses a path that a system would cut off', async () => {
   const at = join(tmpdir(), 'x'.repeat(100))
-  await expect(listenOnSocket(controlApp({ scrub: report, keys }), at)).rejects.toThrow('is too long for a socket')
+  await expect(listenOnSocket(controlApp({ scrub: report, keys, cache }), at)).rejects.toThrow(
+    'is too long for a socket',
+  )
 })

@@ -1,0 +1,77 @@
+import type { BlobStore } from '../blobs/blob-store.ts'
+import { type Content, contentOf, type Listed } from '../oci/content.ts'
+import { type Digest, digestOf } from '../oci/digest.ts'
+import { corrupt } from '../oci/errors.ts'
+import { isIndex, maxManifestSize } from '../oci/manifest.ts'
+import type { Descriptor } from '../oci/registry.ts'
+import type { Images } from '../repositories/images.ts'
+
+/** An image, as much of it as is here. */
+export type Survey = {
+  descriptor: Descriptor
+  content: Content
+  /** Its config and layers that are here. */
+  blobs: { digest: Digest; size: number }[]
+  /** Its config and layers that are not. */
+  missing: Digest[]
+  /** What an index lists, of which the manifest is here. */
+  children: (Survey & { listed: Listed })[]
+  /** What an index lists, of which not even the manifest is. */
+  absent: Listed[]
+}
+
+/** Indexes within indexes; what lies deeper is not looked at. */
+const maxDepth = 3
+
+/** What repositories hold of their images. Asks no upstream, and counts as no use. */
+export class Holdings {
+  readonly images: Images
+  readonly #blobs: BlobStore
+
+  constructor(images: Images, blobs: BlobStore) {
+    this.images = images
+    this.#blobs = blobs
+  }
+
+  /** `undefined` where the repository does not hold the manifest. Throws `corrupt` for one that is damaged. */
+  async survey(repository: string, digest: Digest, depth = maxDepth): Promise<Survey | undefined> {
+    const image = await this.images.get(repository, digest)
+    const bytes = image && (await this.#read(digest))
+    if (!image || !bytes) return undefined
+    const content = contentOf(bytes)
+    const survey: Survey = {
+      descriptor: { mediaType: image.mediaType, digest, size: bytes.length },
+      content,
+      blobs: [],
+      missing: [],
+      children: [],
+      absent: [],
+    }
+    for (const { digest } of content.blobs) {
+      const size = await this.images.blobSize(repository, digest)
+      if (size === undefined) survey.missing.push(digest)
+      else survey.blobs.push({ digest, size })
+    }
+    for (const listed of content.manifests) {
+      const child = depth > 0 ? await this.survey(repository, listed.digest, depth - 1) : undefined
+      if (child) survey.children.push({ ...child, listed })
+      else survey.absent.push(listed)
+    }
+    return survey
+  }
+
+  async #read(digest: Digest): Promise<Buffer | undefined> {
+    await using blob = await this.#blobs.open(digest)
+    if (!blob || blob.size > maxManifestSize) return undefined
+    const chunks: Buffer[] = []
+    await using body = blob.body()
+    await body.sendTo({ write: (chunk) => void chunks.push(Buffer.from(chunk)) })
+    const bytes = Buffer.concat(chunks)
+    if (digestOf(bytes, digest.startsWith('sha512:') ? 'sha512' : 'sha256') === digest) return bytes
+    throw corrupt(`the stored manifest ${digest} has other bytes than its digest says`)
+  }
+}
+
+/** Whether nothing of it is missing; an index is whole where all that it lists is. */
+export const isWhole = ({ descriptor, missing, children, absent }: Survey): boolean =>
+  missing.length === 0 && (!isIndex(descriptor.mediaType) || (absent.length === 0 && children.every(isWhole)))

@@ -1,0 +1,153 @@
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
+import { expect, it } from 'vitest'
+import { type CisternProcess, startCistern } from '../support/cistern.ts'
+import { command } from '../support/command.ts'
+import { type Image, image, startUpstream } from '../support/faulty-upstream.ts'
+import { fetchDigest } from '../support/http.ts'
+
+const fileOf = ({ dataDir }: CisternProcess, digest: string) =>
+  join(dataDir, 'v1', 'blobs', 'sha256', digest.slice(7, 9), digest.slice(7))
+
+/** Pulls an image as clients do. */
+async function pull({ url }: CisternProcess, repository: string, tag: string, { config, layers }: Image) {
+  await fetchDigest(`${url}/v2/up.example/${repository}/manifests/${tag}`)
+  for (const { digest } of [config, ...layers]) await fetchDigest(`${url}/v2/up.example/${repository}/blobs/${digest}`)
+}
+
+async function json(cistern: CisternProcess, name: string, ...args: string[]) {
+  const { status, stdout, stderr } = await command(cistern, name, '--json', ...args)
+  expect([status, stderr]).toEqual([0, ''])
+  return stdout
+    .trim()
+    .split('\n')
+    .filter((line) => line !== '')
+    .map((line) => JSON.parse(line))
+}
+
+it('lists what is cached, and counts what that spares, running or not', async () => {
+  await using upstream = await startUpstream()
+  await using cistern = await startCistern({ rules: [{ prefix: 'up.example', upstream: upstream.url }] })
+  const app = upstream.addImage('team/app', 'v1', image({ layers: [5000, 7000] }))
+  const bytes = app.bytes.length + app.config.size + 12_000
+  await pull(cistern, 'team/app', 'v1', app)
+  await pull(cistern, 'team/app', 'v1', app)
+
+  const [repository] = await json(cistern, 'ls')
+  expect(repository).toEqual({ repository: 'up.example/team/app', images: 1, bytes, pulledAt: expect.any(Number) })
+  expect(await json(cistern, 'ls', '--images', 'up.example/team')).toEqual([
+    {
+      repository: 'up.example/team/app',
+      tags: ['v1'],
+      digest: app.digest,
+      mediaType: app.mediaType,
+      size: bytes - app.bytes.length,
+      pulledAt: expect.any(Number),
+    },
+  ])
+  expect(await json(cistern, 'ls', 'down.example')).toEqual([])
+  expect((await command(cistern, 'ls')).stdout).toMatch(
+    /^REPOSITORY .*\nup\.example\/team\/app {2}1 {7}\d+\.\d KiB {2}20/,
+  )
+
+  const [running] = await json(cistern, 'stats')
+  expect(running).toMatchObject({ bytes, objects: 4, since: expect.any(Number) })
+  expect(running.rules).toEqual([
+    {
+      prefix: 'up.example',
+      upstream: upstream.url,
+      repositories: 1,
+      bytes,
+      objects: 4,
+      hits: expect.any(Number),
+      misses: 4,
+      joined: expect.any(Number),
+      savedRequests: 4,
+      sentBytes: 2 * bytes,
+      asked: { requests: upstream.log.length, pulledBytes: bytes },
+    },
+  ])
+  await cistern.stop()
+  const [stopped] = await json(cistern, 'stats')
+  expect(stopped).toEqual({
+    bytes,
+    objects: 4,
+    maxBytes: running.maxBytes,
+    rules: [{ prefix: 'up.example', upstream: upstream.url, repositories: 1, bytes, objects: 4 }],
+  })
+  expect(await json(cistern, 'ls')).toEqual([repository])
+})
+
+it('checks a tag now, however fresh it is, and follows it', async () => {
+  await using upstream = await startUpstream()
+  const rules = [{ prefix: 'up.example', upstream: upstream.url, tagTtl: '1h' }]
+  await using cistern = await startCistern({ rules, config: { timeouts: { retryPause: '1h' } } })
+  const first = upstream.addImage('app', 'v1', image({ seed: 'first' }))
+  const digest = async () => (await fetchDigest(`${cistern.url}/v2/up.example/app/manifests/v1`)).digest
+  expect(await digest()).toBe(first.digest)
+
+  expect((await command(cistern, 'refresh', 'up.example/app:v1')).stdout).toBe(
+    `up.example/app:v1 still points to ${first.digest}\n`,
+  )
+  await upstream.goDown()
+  const down = await command(cistern, 'refresh', 'up.example/app:v1')
+  expect([down.status, down.stderr]).toEqual([1, expect.stringContaining('did not say where up.example/app:v1 points')])
+  expect(await digest()).toBe(first.digest)
+  await upstream.comeUp()
+  const second = upstream.addImage('app', 'v1', image({ seed: 'second' }))
+  expect(await digest()).toBe(first.digest)
+
+  const moved = { repository: 'up.example/app', tag: 'v1', before: first.digest, now: second.digest }
+  expect(await json(cistern, 'refresh', 'up.example/app:v1')).toEqual([moved])
+  expect(await digest()).toBe(second.digest)
+  await cistern.stop()
+  const third = upstream.addImage('app', 'v1', image({ seed: 'third' }))
+  expect(await json(cistern, 'refresh', 'up.example/app:v1')).toEqual([
+    { ...moved, before: second.digest, now: third.digest },
+  ])
+})
+
+it.each([
+  [`up.example/app@sha256:${'0'.repeat(64)}`, 'a digest never moves'],
+  ['elsewhere.example/app:v1', 'elsewhere.example/app is not served here'],
+])('does not check %s', async (reference, message) => {
+  await using cistern = await startCistern({ rules: [{ prefix: 'up.example', upstream: 'http://127.0.0.1:9' }] })
+  const { status, stderr } = await command(cistern, 'refresh', reference)
+  expect([status, stderr]).toEqual([1, expect.stringContaining(message)])
+})
+
+it('purges a tag, an image and a repository, and frees what nothing else needs', async () => {
+  await using upstream = await startUpstream()
+  await using cistern = await startCistern({ rules: [{ prefix: 'up.example', upstream: upstream.url }] })
+  const app = upstream.addImage('app', 'v1', image({ layers: [5000], seed: 'app' }))
+  upstream.addImage('app', 'v2', app)
+  upstream.addImage('copy', 'v1', app)
+  const other = upstream.addImage('app', 'other', image({ layers: [9000], seed: 'other' }))
+  await pull(cistern, 'app', 'v1', app)
+  await pull(cistern, 'app', 'v2', app)
+  await pull(cistern, 'app', 'other', other)
+  const [layer, otherLayer] = [app.layers[0]?.digest ?? '', other.layers[0]?.digest ?? '']
+
+  expect(await json(cistern, 'purge', 'up.example/app:v2')).toMatchObject([
+    { tags: ['v2'], images: [], freed: { bytes: 0, objects: 0 } },
+  ])
+  const size = other.bytes.length + other.config.size + 9000
+  expect((await command(cistern, 'purge', 'up.example/app:other')).stdout).toMatch(
+    /^up\.example\/app: 1 images and 1 tags went, and \d+\.\d KiB in 3 objects\n$/,
+  )
+  expect([existsSync(fileOf(cistern, otherLayer)), existsSync(fileOf(cistern, layer))]).toEqual([false, true])
+  await pull(cistern, 'app', 'other', other)
+  await pull(cistern, 'copy', 'v1', app)
+  await cistern.stop()
+  const [purged] = await json(cistern, 'purge', 'up.example/app')
+  expect(purged).toEqual({
+    repository: 'up.example/app',
+    images: [app.digest, other.digest].sort(),
+    tags: expect.arrayContaining(['v1', 'other']),
+    referenced: [],
+    freed: { bytes: size, objects: 3 },
+  })
+  expect([existsSync(fileOf(cistern, otherLayer)), existsSync(fileOf(cistern, layer))]).toEqual([false, true])
+  const again = await command(cistern, 'purge', 'up.example/app:v1')
+  expect([again.status, again.stderr]).toEqual([1, 'cistern: manifest v1 is unknown in up.example/app\n'])
+})
