@@ -25,6 +25,7 @@ type Config = {
 withTools(
   'podman',
   'buildah',
+  'runc',
   ...nodeImageTools,
   ...debianImageTools,
   ...registryTools,

@@ -36,9 +36,10 @@ export class ContainerStorage implements AsyncDisposable {
     return run(requireTool(tool), [...this.#storage(), ...args], { env: this.#env })
   }
 
-  /** A container in the foreground: it ends with the service. */
+  /** A container in the foreground: it ends with the service. By runc, since crun refuses where cgroups are mixed. */
   start(...args: string[]): Service {
-    const podman = [...this.#storage(), '--cgroup-manager', 'cgroupfs', 'run', ...args]
+    const runtime = ['--runtime', requireTool('runc'), '--cgroup-manager', 'cgroupfs']
+    const podman = [...this.#storage(), ...runtime, 'run', ...args]
     return new Service(requireTool('podman'), podman, { env: this.#env })
   }
 

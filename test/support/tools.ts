@@ -13,6 +13,7 @@ export const debianPackages = [
   { package: 'skopeo', tools: ['skopeo'], needs: 'client suites' },
   { package: 'podman', tools: ['podman'], needs: 'client suites' },
   { package: 'buildah', tools: ['buildah'], needs: 'client suites' },
+  { package: 'runc', tools: ['runc'], needs: 'the image, started' },
   { package: 'containerd', tools: ['containerd', 'ctr'], needs: 'client suites' },
   { package: 'curl', tools: ['curl'], needs: 'the tour of the README' },
   { package: 'golang-go', tools: ['go'], needs: 'the conformance suite, helm and the reader of compose files' },
