@@ -206,9 +206,13 @@ export class CachedTags {
     this.#sightings.set(repository, sightings)
   }
 
-  /** Points the tag to a manifest that is stored. */
+  /** Points the tag to a manifest that is stored, unless it was made immutable since upstream was asked about it. */
   async #move(repository: string, tag: string, digest: Digest, checkedAt: number): Promise<void> {
     const before = await this.#record(repository, tag)
+    if (before && before.digest !== digest && (await this.#stays(repository, tag, before))) {
+      this.#sightings.get(repository)?.delete(tag)
+      return
+    }
     const movedAt = before?.digest === digest ? before.movedAt : checkedAt
     await this.#cache.metadata.tags.set(tagKey(repository, tag), {
       digest,
@@ -217,6 +221,12 @@ export class CachedTags {
       movedAt,
     })
     this.#sightings.get(repository)?.delete(tag)
+  }
+
+  /** Whether an immutable tag points to what is still there. */
+  async #stays(repository: string, tag: string, { digest }: Tag): Promise<boolean> {
+    const held = await this.#manifests.describe(repository, digest)
+    return held !== undefined && this.#cache.decisions.isImmutable(repository, tag)
   }
 
   /** A tag that another upstream vouched for counts for nothing: the rule has been pointed elsewhere since. */

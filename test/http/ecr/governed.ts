@@ -1,4 +1,5 @@
 import {
+  BatchDeleteImageCommand,
   GetLifecyclePolicyCommand,
   GetLifecyclePolicyPreviewCommand,
   ListImagesCommand,
@@ -55,6 +56,11 @@ export class Governed implements AsyncDisposable {
       const { status } = await this.appliance.manifest(reference)
       if (status !== 200) throw new Error(`the pull of ${reference} was answered ${status}`)
     }
+  }
+
+  /** Deletes an image from the cache, with its tags. */
+  async forget(imageDigest: string): Promise<void> {
+    await this.ecr.send(new BatchDeleteImageCommand({ repositoryName, imageIds: [{ imageDigest }] }))
   }
 
   put(lifecyclePolicyText: string) {
