@@ -1,5 +1,5 @@
 import type { Config } from '../config.ts'
-import { faultOfSecret } from '../credentials/secrets-manager.ts'
+import { lookUpSecret } from '../credentials/secrets-manager.ts'
 import type { EcrOptions } from '../http/ecr/app.ts'
 import type { OciOptions } from '../http/oci/app.ts'
 import { isPublicOrigin } from '../upstream/addresses.ts'
@@ -24,7 +24,7 @@ export function controlOf(
     publicUrl,
     clock,
     mayLeadTo: (origin) => allowPrivateUpstreams || isPublicOrigin(origin),
-    faultOfSecret: (arn) => faultOfSecret(arn, secrets),
+    lookUpSecret: (arn) => lookUpSecret(arn, secrets),
     checkUpstream: (rule) => checkUpstream(rule, config, secrets),
   }
 }

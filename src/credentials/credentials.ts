@@ -12,8 +12,13 @@ export interface Credentials {
   reject(credential: Credential): void
 }
 
-/** Secrets that are kept here: `undefined` for those that are not. Throws where one is kept and cannot be decrypted. */
-export type LocalSecrets = { valueOf(arn: string): string | undefined }
+/** Secrets that are kept here: `undefined` for those that are not. */
+export type LocalSecrets = {
+  /** By its ARN, whole or without its random end. */
+  find(arn: string): { readonly arn: string } | undefined
+  /** Throws where one is kept and cannot be decrypted. */
+  valueOf(arn: string): string | undefined
+}
 
 /** Why a secret is no credential: it is not there, cannot be fetched, or does not hold what it should. */
 export type SecretFault = 'missing' | 'inaccessible' | 'unreadable'

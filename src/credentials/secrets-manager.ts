@@ -39,38 +39,46 @@ export function secretsManagerCredentials(secretArn: string, { local, now }: Sec
   }, now)
 }
 
-/** What is wrong with a secret as a credential; `undefined` where nothing is. Keeps nothing. */
-export async function faultOfSecret(secretArn: string, local?: LocalSecrets): Promise<SecretFault | undefined> {
+/** The whole ARN of a secret that is a credential, or what is wrong with it as one. Keeps nothing. */
+export async function lookUpSecret(
+  secretArn: string,
+  local?: LocalSecrets,
+): Promise<{ arn: string } | { fault: SecretFault }> {
   try {
-    await leaseOf(secretArn, local)
-    return undefined
+    const { arn } = await leaseOf(secretArn, local)
+    return { arn }
   } catch (error) {
-    return error instanceof UnusableSecret ? error.fault : 'inaccessible'
+    return { fault: error instanceof UnusableSecret ? error.fault : 'inaccessible' }
   }
 }
 
-async function leaseOf(secretArn: string, local: LocalSecrets | undefined): Promise<Lease> {
-  const kept = keptValue(secretArn, local)
-  if (kept !== undefined) return { credential: credentialIn(kept), lifeMs: 0 }
-  return { credential: credentialIn(await fetchSecret(secretArn)), lifeMs }
+async function leaseOf(secretArn: string, local: LocalSecrets | undefined): Promise<Lease & { arn: string }> {
+  const kept = keptSecret(secretArn, local)
+  if (kept) return { credential: credentialIn(kept.value), lifeMs: 0, arn: kept.arn }
+  const { value, arn } = await fetchSecret(secretArn)
+  return { credential: credentialIn(value), lifeMs, arn }
 }
 
-function keptValue(secretArn: string, local: LocalSecrets | undefined): string | undefined {
+type FoundSecret = { value: string; arn: string }
+
+function keptSecret(secretArn: string, local: LocalSecrets | undefined): FoundSecret | undefined {
   try {
-    return local?.valueOf(secretArn)
+    const [arn, value] = [local?.find(secretArn)?.arn, local?.valueOf(secretArn)]
+    return arn === undefined || value === undefined ? undefined : { arn, value }
   } catch (error) {
     throw new UnusableSecret('unreadable', error instanceof Error ? error.message : 'unknown')
   }
 }
 
-async function fetchSecret(secretArn: string): Promise<string> {
+async function fetchSecret(secretArn: string): Promise<FoundSecret> {
   const { GetSecretValueCommand, SecretsManagerClient } = await import('@aws-sdk/client-secrets-manager')
   const region = secretArn.split(':')[3]
   const client = new SecretsManagerClient(region ? { region } : {})
   try {
     const command = new GetSecretValueCommand({ SecretId: secretArn })
-    const { SecretString } = await client.send(command, { abortSignal: AbortSignal.timeout(patienceMs) })
-    return SecretString ?? ''
+    const answer = await client.send(command, { abortSignal: AbortSignal.timeout(patienceMs) })
+    const { SecretString: value = '', ARN: arn = secretArn } = answer
+    return { value, arn }
   } catch (error) {
     const { name, message } = error instanceof Error ? error : new Error('unknown')
     throw new UnusableSecret(faultOf(name), `${name}: ${message}`)

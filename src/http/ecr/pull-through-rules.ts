@@ -16,8 +16,8 @@ export type RulesOptions = {
   rules: RulesInForce
   /** Whether rules made by the API may lead to an origin. */
   mayLeadTo: (origin: string) => boolean
-  /** What is wrong with a secret as a credential. */
-  faultOfSecret: (arn: string) => Promise<SecretFault | undefined>
+  /** The whole ARN of a secret that is a credential, or what is wrong with it as one. */
+  lookUpSecret: (arn: string) => Promise<{ arn: string } | { fault: SecretFault }>
   /** Whether the upstream of a rule is there and takes its credential. Throws `RegistryError` where it does not. */
   checkUpstream: (rule: Rule) => Promise<void>
   /** Milliseconds since the epoch. */
@@ -174,22 +174,22 @@ const secretErrors = {
 
 /**
  * A rule sends its secret to whatever upstream it names. AWS knows its few upstreams; here it takes the right to read
- * the secret to give it to one.
+ * the secret to give it to one. Policies name secrets by their whole ARNs, so that a shorter form finds none.
  */
-async function assertUsable(arn: string, call: Call, { faultOfSecret }: RulesOptions): Promise<void> {
+async function assertUsable(arn: string, call: Call, { lookUpSecret }: RulesOptions): Promise<void> {
   await assertMay(call, 'secretsmanager:GetSecretValue', arn)
-  const fault = await faultOfSecret(arn)
-  if (fault === undefined) return
-  const [code, message] = secretErrors[fault]
+  const found = await lookUpSecret(arn)
+  if ('arn' in found && found.arn === arn) return
+  const [code, message] = secretErrors['fault' in found ? found.fault : 'missing']
   throw new AwsError(code, message)
 }
 
 /** Public upstreams are not asked, as at AWS. */
-async function failureOf(rule: Rule, { checkUpstream, faultOfSecret }: RulesOptions): Promise<string | undefined> {
+async function failureOf(rule: Rule, { checkUpstream, lookUpSecret }: RulesOptions): Promise<string | undefined> {
   const { credential } = rule
   if (!credential && !rule.credentials) return undefined
-  const fault = credential && 'secretArn' in credential ? await faultOfSecret(credential.secretArn) : undefined
-  if (fault !== undefined) return secretErrors[fault][1]
+  const secret = credential && 'secretArn' in credential && (await lookUpSecret(credential.secretArn))
+  if (secret && 'fault' in secret) return secretErrors[secret.fault][1]
   try {
     await checkUpstream(rule)
     return undefined
