@@ -1,12 +1,12 @@
 import { type PolicyDocument, readPolicy } from './policy-document.ts'
 
 /**
- * Besides what the policies of these names allow at AWS, readers may import from upstream and so make the repository
- * that takes the image: without that they could pull only what others have pulled before.
+ * Besides what the policies of these names allow at AWS, readers may import from upstream: without that they could pull
+ * only what others have pulled before. To decide what a repository is, by making it before it is pulled, is not theirs.
  */
 const pull = [
   ...['ecr:GetAuthorizationToken', 'ecr:BatchGetImage', 'ecr:GetDownloadUrlForLayer'],
-  ...['ecr:BatchImportUpstreamImage', 'ecr:CreateRepository'],
+  'ecr:BatchImportUpstreamImage',
 ]
 
 const read = [

@@ -314,12 +314,15 @@ describe('built-in policies', () => {
     ['AmazonEC2ContainerRegistryEverything', false, false, false, false, false],
   ])('%s', (name, pulls, lists, pushes, rules, all) => {
     const pulling = ['GetAuthorizationToken', 'BatchGetImage', 'GetDownloadUrlForLayer', 'BatchImportUpstreamImage']
-    for (const action of [...pulling, 'CreateRepository']) expect(can(name, `ecr:${action}`)).toBe(pulls)
+    for (const action of pulling) expect(can(name, `ecr:${action}`)).toBe(pulls)
     expect(can(name, 'ecr:DescribeImages')).toBe(lists)
     expect(can(name, 'ecr:PutImage')).toBe(pushes)
     for (const action of [
       'CreatePullThroughCacheRule',
+      'CreateRepository',
+      'PutImageTagMutability',
       'SetRepositoryPolicy',
+      'TagResource',
       'DeleteRepository',
       'BatchDeleteImage',
     ]) {
