@@ -1,3 +1,4 @@
+import { once } from 'node:events'
 import { request } from 'node:http'
 import { connect } from 'node:net'
 import { text } from 'node:stream/consumers'
@@ -125,6 +126,28 @@ it('who has no key is not waited for', async () => {
     const answer = await exchangeRaw(`POST / HTTP/1.1\r\n${lines.join('\r\n')}\r\n\r\n`)
     expect(answer).toContain(`"__type":"${type}"`)
   }
+})
+
+it('who knows the id of a key alone keeps nobody waiting', async () => {
+  const { host, hostname, port } = new URL(cistern.url)
+  const credential = `AWS4-HMAC-SHA256 Credential=${key.accessKeyId}/20260101/us-east-1/ecr/aws4_request`
+  const lines = [
+    'POST / HTTP/1.1',
+    `Host: ${host}`,
+    `X-Amz-Target: ${ecr('DescribeRegistry')}`,
+    `Authorization: ${credential}, SignedHeaders=host, Signature=${'0'.repeat(64)}`,
+    'Content-Length: 1000',
+  ]
+  const sockets = await Promise.all(
+    Array.from({ length: 600 }, async () => {
+      const socket = connect(Number(port), hostname)
+      await once(socket, 'connect')
+      await new Promise((sent) => socket.write(`${lines.join('\r\n')}\r\n\r\n{`, sent))
+      return socket
+    }),
+  )
+  expect((await send({})).status).toBe(200)
+  for (const socket of sockets) socket.destroy()
 })
 
 describe('GetCallerIdentity', () => {
