@@ -1,5 +1,5 @@
 import { type Config, ConfigError } from '../config.ts'
-import { Certificate } from '../http/tls.ts'
+import { Certificate } from '../http/certificate.ts'
 
 /** What the data port proves itself with, where it does. Throws `ConfigError` where the files cannot be served. */
 export async function openCertificate({ tls }: Config): Promise<Certificate | undefined> {

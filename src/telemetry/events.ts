@@ -75,6 +75,8 @@ export type Events = {
   'cistern:scrub': { checked: number; bytes: number; damaged: number; healed: number; durationMs: number }
   /** The lifecycle policy of a repository was applied; that many images went. */
   'cistern:expiry': { repository: string; images: number; durationMs: number }
+  /** A certificate is served by a port; instants are milliseconds since the epoch. `replaced`: in the place of another. */
+  'cistern:certificate': { file: string; replaced: boolean; beginsAt: number; expiresAt: number }
   'cistern:breaker': { upstream: string; state: 'closed' | 'open' | 'half-open' }
 }
 

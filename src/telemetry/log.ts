@@ -37,6 +37,10 @@ export function createLog(level: Level, destination: Destination = stdout()): Lo
       const level = event.images > 0 ? 'info' : 'debug'
       logger[level](line, 'a lifecycle policy was applied')
     }),
+    subscribe('cistern:certificate', ({ file, replaced, expiresAt }) => {
+      const line = { file, expiresAt: new Date(expiresAt).toISOString() }
+      if (replaced) logger.info(fields(line), 'another certificate is served to new connections')
+    }),
     subscribe('cistern:breaker', (event) => logger.warn(fields(event), `the breaker is ${event.state}`)),
   ]
   return {

@@ -38,6 +38,7 @@ export class Metrics implements Disposable {
       ...this.#addEviction(),
       ...this.#addScrub(),
       ...this.#addExpiry(),
+      ...this.#addCertificate(),
     ]
   }
 
@@ -181,6 +182,19 @@ export class Metrics implements Disposable {
       subscribe('cistern:expiry', ({ images }) => {
         applied.inc()
         expired.inc(images)
+      }),
+    ]
+  }
+
+  #addCertificate() {
+    const file = ['file']
+    const name = 'cistern_tls_certificate'
+    const begins = this.#gauge(`${name}_begins_timestamp_seconds`, 'From when the certificate served is good', file)
+    const expires = this.#gauge(`${name}_expires_timestamp_seconds`, 'Until when the certificate served is good', file)
+    return [
+      subscribe('cistern:certificate', ({ file, beginsAt, expiresAt }) => {
+        begins.set({ file }, beginsAt / 1000)
+        expires.set({ file }, expiresAt / 1000)
       }),
     ]
   }

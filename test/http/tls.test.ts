@@ -1,11 +1,11 @@
-import { mkdir, mkdtempDisposable, rename, symlink, writeFile } from 'node:fs/promises'
+import { mkdtempDisposable, writeFile } from 'node:fs/promises'
 import { get } from 'node:https'
 import { connect as connectTcp } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import type { ConnectionOptions, TLSSocket } from 'node:tls'
-import { describe, expect, it } from 'vitest'
-import { Certificate } from '../../src/http/tls.ts'
+import { type ConnectionOptions, connect as connectTls, type TLSSocket } from 'node:tls'
+import { describe, expect, it, onTestFinished } from 'vitest'
+import { Certificate } from '../../src/http/certificate.ts'
 import { type Events, subscribe } from '../../src/telemetry/events.ts'
 import { startFace } from '../support/face.ts'
 import { selfSigned } from '../support/faulty-certificate.ts'
@@ -18,14 +18,14 @@ const repository = 'docker.io/library/nginx'
 const bytes = Buffer.alloc(1024 * 1024, 'x')
 
 /** The data port with a certificate whose files can be replaced; `clientCa` is whom clients need a certificate of. */
-async function startTls(options: FaceOptions & { pair?: Pair; clientCa?: string } = {}) {
+async function startTls(options: FaceOptions & { pair?: Pair; clientCa?: string; keyMode?: number } = {}) {
   await using starting = new AsyncDisposableStack()
   const { path } = starting.use(await mkdtempDisposable(join(tmpdir(), 'cistern-tls-')))
-  const { pair = selfSigned(), clientCa, ...rest } = options
+  const { pair = selfSigned(), clientCa, keyMode: mode = 0o600, ...rest } = options
   const files = { certFile: join(path, 'tls.crt'), keyFile: join(path, 'tls.key'), clientCaFile: join(path, 'ca.crt') }
   const replace = async ({ cert, key }: Partial<Pair>) => {
     if (cert !== undefined) await writeFile(files.certFile, cert)
-    if (key !== undefined) await writeFile(files.keyFile, key)
+    if (key !== undefined) await writeFile(files.keyFile, key, { mode })
   }
   await replace(pair)
   if (clientCa !== undefined) await writeFile(files.clientCaFile, clientCa)
@@ -38,6 +38,21 @@ async function startTls(options: FaceOptions & { pair?: Pair; clientCa?: string 
 
 const open = (port: number, { cert }: Pick<Pair, 'cert'>, more: ConnectionOptions = {}) =>
   new RawConnection(port, { ca: cert, ...more })
+
+/** What becomes of a handshake: the protocol that was agreed on, or the code of the failure. */
+function shake(port: number, options: ConnectionOptions): Promise<string> {
+  return new Promise((resolve) => {
+    const socket = connectTls({ port, host: '127.0.0.1', rejectUnauthorized: false, ...options })
+    const end = (outcome: string) => {
+      socket.destroy()
+      resolve(outcome)
+    }
+    socket.on('secureConnect', () => socket.write('GET /v2/ HTTP/1.1\r\nHost: test\r\n\r\n'))
+    socket.on('data', () => end(`${socket.getProtocol()} ${socket.getCipher().standardName}`))
+    socket.on('error', (error: NodeJS.ErrnoException) => end(error.code ?? error.message))
+    socket.on('close', () => end('closed'))
+  })
+}
 
 /** Whether a new connection that trusts nothing but `pair` gets an answer. */
 async function serves(port: number, pair: Pair): Promise<boolean> {
@@ -79,26 +94,48 @@ describe('a certificate', () => {
     expect(face.faults).toEqual([])
   })
 
-  it('is found where links lead elsewhere, as Kubernetes replaces secrets', async () => {
-    await using directory = await mkdtempDisposable(join(tmpdir(), 'cistern-tls-'))
-    const { path } = directory
-    const [before, after] = [selfSigned(), selfSigned()]
-    for (const [name, { cert, key }] of Object.entries({ before, after })) {
-      await mkdir(join(path, name))
-      await writeFile(join(path, name, 'tls.crt'), cert)
-      await writeFile(join(path, name, 'tls.key'), key)
+  it('replaced again and again costs no client an answer', async () => {
+    await using served = await startTls()
+    const { face, pair } = served
+    const trusted = [pair.cert]
+    const statuses: number[] = []
+    let replacing = true
+    const pulling = (async () => {
+      while (replacing) {
+        await using connection = new RawConnection(face.port, { ca: trusted })
+        statuses.push((await connection.get('/v2/').response()).status)
+      }
+    })()
+    for (let count = 0; count < 3; count++) {
+      const next = selfSigned()
+      trusted.push(next.cert)
+      await served.replace(next)
+      await expect.poll(() => serves(face.port, next), { timeout: 5000 }).toBe(true)
     }
-    await symlink('before', join(path, '..data'))
-    for (const name of ['tls.crt', 'tls.key']) await symlink(join('..data', name), join(path, name))
-    const certificate = await Certificate.open({ certFile: join(path, 'tls.crt'), keyFile: join(path, 'tls.key') })
-    expect(await certificate.look()).toBe(false)
+    replacing = false
+    await pulling
+    expect(statuses.length).toBeGreaterThan(3)
+    expect(new Set(statuses)).toEqual(new Set([200]))
+    expect(face.requests.filter(({ route }) => route === 'handshake')).toEqual([])
+  })
 
-    await symlink('after', join(path, '..data_tmp'))
-    await rename(join(path, '..data_tmp'), join(path, '..data'))
+  it('is announced where it is served, with how long it is good', async () => {
+    const seen: Events['cistern:certificate'][] = []
+    const unsubscribe = subscribe('cistern:certificate', (event) => seen.push(event))
+    await using served = await startTls()
+    const { files } = served
+    expect(seen).toMatchObject([{ file: files.certFile, replaced: false }])
+    await served.replace(selfSigned())
+    await expect.poll(() => seen.at(-1), { timeout: 5000 }).toMatchObject({ file: files.certFile, replaced: true })
+    expect(seen.at(-1)?.expiresAt).toBeGreaterThan(Date.now())
+    unsubscribe()
+  })
 
-    expect(await certificate.look()).toBe(true)
-    expect(certificate.material).toEqual(after)
-    expect(await certificate.look()).toBe(false)
+  it('with a key that everybody can read is served, and a fault', async () => {
+    await using served = await startTls({ keyMode: 0o644 })
+    const { face, pair } = served
+    expect(await serves(face.port, pair)).toBe(true)
+    expect(face.faults).toMatchObject([{ where: 'http', message: expect.stringContaining('tls.key: every user') }])
   })
 
   it('without its key changes nothing, and is announced, until the key is there', async () => {
@@ -111,50 +148,6 @@ describe('a certificate', () => {
     await served.replace({ key: next.key })
     await expect.poll(() => serves(face.port, next), { timeout: 5000 }).toBe(true)
   })
-
-  it.each<[string, (next: Pair) => Partial<Pair>]>([
-    ['without its key', ({ cert }) => ({ cert })],
-    ['cut off', ({ cert, key }) => ({ cert: cert.slice(0, 300), key })],
-    ['empty', ({ key }) => ({ cert: '', key })],
-    ['with a key cut off', ({ cert, key }) => ({ cert, key: key.slice(0, 100) })],
-    ['that is none', ({ key }) => ({ cert: key, key })],
-  ])('%s changes nothing, is announced once, and gives way to a right one', async (_, broken) => {
-    await using directory = await mkdtempDisposable(join(tmpdir(), 'cistern-tls-'))
-    const files = { certFile: join(directory.path, 'tls.crt'), keyFile: join(directory.path, 'tls.key') }
-    const replace = ({ cert, key }: Partial<Pair>) =>
-      Promise.all([
-        cert !== undefined && writeFile(files.certFile, cert),
-        key !== undefined && writeFile(files.keyFile, key),
-      ])
-    const [pair, next] = [selfSigned(), selfSigned()]
-    await replace(pair)
-    const certificate = await Certificate.open(files)
-    const faults: Events['cistern:fault'][] = []
-    const unsubscribe = subscribe('cistern:fault', (event) => faults.push(event))
-
-    await replace(broken(next))
-    expect(await certificate.look()).toBe(false)
-    expect(faults).toEqual([])
-    for (let looks = 0; looks < 3; looks++) expect(await certificate.look()).toBe(false)
-    unsubscribe()
-    expect(certificate.material).toEqual(pair)
-    expect(faults).toHaveLength(1)
-    expect(JSON.stringify(faults)).not.toContain('PRIVATE')
-
-    await replace(next)
-    expect(await certificate.look()).toBe(true)
-    expect(certificate.material).toEqual(next)
-  })
-
-  it('that cannot be served is refused at the start, by the name of its file', async () => {
-    await using served = await startTls()
-    const { files, path } = served
-    const certificateOf = (more: object) => Certificate.open({ ...files, ...more })
-    await expect(certificateOf({ keyFile: join(path, 'none') })).rejects.toThrow(/none: cannot be read \(ENOENT\)/)
-    await expect(certificateOf({})).rejects.toThrow(/ca\.crt: cannot be read/)
-    await writeFile(files.clientCaFile, 'nothing')
-    await expect(certificateOf({})).rejects.toThrow(/ca\.crt: is no PEM/)
-  })
 })
 
 describe('clients of an encrypted port', () => {
@@ -164,11 +157,17 @@ describe('clients of an encrypted port', () => {
     const { face, pair } = served
     await using right = new RawConnection(face.port, { ...known, ca: pair.cert })
     expect((await right.get('/v2/').response()).status).toBe(200)
-    await using without = open(face.port, pair)
-    await expect(without.get('/v2/').response()).rejects.toThrow(/without an answer, after 0 bytes/)
-    await using other = new RawConnection(face.port, { ...stranger, ca: pair.cert })
-    await expect(other.get('/v2/').response()).rejects.toThrow(/without an answer, after 0 bytes/)
-    await expect.poll(() => face.requests.filter(({ route }) => route === 'handshake').length).toBe(2)
+    expect(await shake(face.port, {})).toBe('ERR_SSL_TLSV13_ALERT_CERTIFICATE_REQUIRED')
+    expect(await shake(face.port, { maxVersion: 'TLSv1.2' })).toBe('ERR_SSL_SSL/TLS_ALERT_HANDSHAKE_FAILURE')
+    expect(await shake(face.port, stranger)).toMatch(/^(closed|ECONNRESET)$/)
+    const refused = () => face.requests.filter(({ route }) => route === 'handshake')
+    await expect.poll(() => refused().length).toBe(3)
+    expect(refused().map(({ error }) => (error as { code: string }).code)).toEqual([
+      'SSL_PEER_DID_NOT_RETURN_A_CERTIFICATE',
+      'SSL_PEER_DID_NOT_RETURN_A_CERTIFICATE',
+      'DEPTH_ZERO_SELF_SIGNED_CERT',
+    ])
+    expect(new Set(refused().map(({ client }) => client))).toEqual(new Set(['127.0.0.1']))
   })
 
   it('are held to a new authority once its file is replaced', async () => {
@@ -188,6 +187,22 @@ describe('clients of an encrypted port', () => {
     }
     await expect.poll(() => statusOf(later), { timeout: 5000 }).toBe(200)
     expect(await statusOf(known)).toBe(undefined)
+  })
+
+  it('do not get in by a session that an authority of before had let them', async () => {
+    const [known, later] = [selfSigned(), selfSigned()]
+    await using served = await startTls({ clientCa: known.cert })
+    const { face, pair, files } = served
+    const session = await new Promise<Buffer>((resolve) => {
+      const socket = connectTls({ port: face.port, host: '127.0.0.1', ca: pair.cert, ...known })
+      socket.on('session', resolve)
+      onTestFinished(() => void socket.destroy())
+    })
+    expect(await shake(face.port, { ...known, session })).toContain('TLSv1.3')
+    await writeFile(files.clientCaFile, later.cert)
+    await expect.poll(() => shake(face.port, later), { timeout: 5000 }).toContain('TLSv1.3')
+    expect(await shake(face.port, { ...known, session })).toMatch(/^(closed|ECONNRESET)$/)
+    expect(await shake(face.port, { session })).toBe('ERR_SSL_TLSV13_ALERT_CERTIFICATE_REQUIRED')
   })
 
   it('that speak plain HTTP are closed, and stand in the log', async () => {
@@ -237,6 +252,45 @@ describe('clients of an encrypted port', () => {
     expect((await first.get('/v2/').response()).status).toBe(200)
     first.socket.destroy()
     await expect.poll(() => serves(face.port, pair)).toBe(true)
+  })
+
+  it('in the midst of handshakes hold up nobody, and count among connections', async () => {
+    await using served = await startTls({ headersTimeoutMs: 60_000, maxConnections: 21 })
+    const { face, pair } = served
+    const hello = Buffer.from('16030100ff', 'hex') // the head of a record, and nothing of what it announces
+    const slow = Array.from({ length: 20 }, () => connectTcp(face.port, '127.0.0.1').on('error', () => {}))
+    await Promise.all(slow.map((socket) => new Promise<void>((sent) => socket.write(hello, () => sent()))))
+    await using last = open(face.port, pair)
+    expect((await last.get('/v2/').response()).status).toBe(200)
+    expect(await serves(face.port, pair)).toBe(false)
+    expect(face.faults.at(-1)).toMatchObject({ kind: 'throttled' })
+    for (const socket of slow) socket.destroy()
+    await expect.poll(() => serves(face.port, pair)).toBe(true)
+  })
+
+  it('cannot shake hands again on a connection', async () => {
+    await using served = await startTls()
+    const { face, pair } = served
+    const socket = connectTls({ port: face.port, host: '127.0.0.1', ca: pair.cert, maxVersion: 'TLSv1.2' })
+    await new Promise((secure) => socket.once('secureConnect', secure))
+    const refused = await new Promise<NodeJS.ErrnoException | null>((resolve) => {
+      socket.once('error', resolve)
+      socket.renegotiate({}, resolve)
+    })
+    expect(refused?.code).toBe('ERR_SSL_NO_RENEGOTIATION')
+    socket.destroy()
+    expect(await serves(face.port, pair)).toBe(true)
+  })
+
+  it('agree on HTTP/1.1, with forward secrecy and authenticated encryption, or on nothing', async () => {
+    await using served = await startTls()
+    const { port } = served.face
+    const tls12 = (ciphers: string) => shake(port, { maxVersion: 'TLSv1.2', minVersion: 'TLSv1', ciphers })
+    expect(await tls12('ECDHE-ECDSA-AES128-GCM-SHA256')).toBe('TLSv1.2 TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256')
+    expect(await tls12('ECDHE-ECDSA-AES128-SHA:@SECLEVEL=0')).toBe('ERR_SSL_SSL/TLS_ALERT_HANDSHAKE_FAILURE')
+    const [h2, http1] = [['h2'], ['h2', 'http/1.1']].map((ALPNProtocols) => shake(port, { ALPNProtocols }))
+    expect(await h2).toBe('ERR_SSL_TLSV1_ALERT_NO_APPLICATION_PROTOCOL')
+    expect(await http1).toContain('TLSv1.3')
   })
 
   it('get HTTP/1.1 by TLS 1.2 or later', async () => {

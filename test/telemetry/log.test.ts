@@ -163,3 +163,17 @@ it('tells of lifecycle policies where they let images go', () => {
     }),
   ])
 })
+
+it('tells of a certificate that took the place of another', () => {
+  open()
+  const served = { file: 'tls.crt', beginsAt: 0, expiresAt: Date.UTC(2027, 0, 1) }
+  publish('cistern:certificate', { ...served, replaced: false })
+  publish('cistern:certificate', { ...served, replaced: true })
+  expect(entries()).toEqual([
+    expect.objectContaining({
+      msg: 'another certificate is served to new connections',
+      file: 'tls.crt',
+      expiresAt: '2027-01-01T00:00:00.000Z',
+    }),
+  ])
+})

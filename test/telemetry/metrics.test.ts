@@ -131,3 +131,14 @@ it('counts what lifecycle policies did', async () => {
   ])
   expect(await samples('cistern_expired_images_total')).toEqual(['cistern_expired_images_total 3'])
 })
+
+it('tells how long the certificate served is good', async () => {
+  publish('cistern:certificate', { file: 'tls.crt', replaced: false, beginsAt: 1000, expiresAt: 2000 })
+  publish('cistern:certificate', { file: 'tls.crt', replaced: true, beginsAt: 3000, expiresAt: 5000 })
+  expect(await samples('cistern_tls_certificate_begins_timestamp_seconds')).toEqual([
+    'cistern_tls_certificate_begins_timestamp_seconds{file="tls.crt"} 3',
+  ])
+  expect(await samples('cistern_tls_certificate_expires_timestamp_seconds')).toEqual([
+    'cistern_tls_certificate_expires_timestamp_seconds{file="tls.crt"} 5',
+  ])
+})
