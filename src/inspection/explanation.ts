@@ -4,12 +4,12 @@ import type { Digest } from '../oci/digest.ts'
 import { isKind } from '../oci/errors.ts'
 import { parseImageName } from '../oci/reference.ts'
 import type { Registry } from '../oci/registry.ts'
+import { type Named, namedIfAny, type PlaceOf } from '../repositories/named.ts'
 import type { Settings } from '../repositories/settings.ts'
 import { assertAllowed, type Rule, tagTtlMs } from '../rules/rule.ts'
 import { type Holdings, isWhole, type Survey } from '../transfer/holdings.ts'
 import { credentialNames } from './credential-names.ts'
 import type { LastAnswer, LastAnswers } from './last-answers.ts'
-import { type Named, namedIfAny, type PlaceOf } from './named.ts'
 import { type Puller, type PullersOptions, pullersOf } from './pullers.ts'
 
 export type ExplainOptions = PullersOptions & {

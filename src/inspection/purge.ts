@@ -5,7 +5,7 @@ import { manifestUnknown, nameUnknown } from '../oci/errors.ts'
 import { referenceText } from '../oci/reference.ts'
 import type { Deletion } from '../repositories/deletion.ts'
 import type { Images } from '../repositories/images.ts'
-import { named, type PlaceOf } from './named.ts'
+import { named, type PlaceOf } from '../repositories/named.ts'
 
 export type PurgeOptions = {
   placeOf: PlaceOf

@@ -2,9 +2,9 @@ import { type Metadata, tagKey } from '../metadata/metadata.ts'
 import type { Digest } from '../oci/digest.ts'
 import { RegistryError, unavailable } from '../oci/errors.ts'
 import type { Registry } from '../oci/registry.ts'
+import { named, type PlaceOf } from '../repositories/named.ts'
 import type { Settings } from '../repositories/settings.ts'
 import { assertAllowed, type Rule } from '../rules/rule.ts'
-import { named, type PlaceOf } from './named.ts'
 
 export type RefreshOptions = {
   placeOf: PlaceOf
