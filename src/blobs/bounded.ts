@@ -103,6 +103,17 @@ export class BoundedStore implements BlobStore {
     }
   }
 
+  /** Has room made for so many bytes, which nobody is promised. Throws `StoreFull`. */
+  async makeRoom(size: number): Promise<void> {
+    if (size > this.#bounds.maxSize) throw new StoreFull(`${size} bytes are more than the store may hold at all`)
+    this.#usage.expected += size
+    try {
+      await this.#reserve(size)
+    } finally {
+      this.#usage.expected -= size
+    }
+  }
+
   async delete(digest: Digest): Promise<boolean> {
     await this.#measured
     const info = await this.#inner.stat(digest)

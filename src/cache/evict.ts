@@ -1,3 +1,4 @@
+import type { Holds } from '../async/holds.ts'
 import { SingleFlight } from '../async/single-flight.ts'
 import type { BlobInfo, BlobStore } from '../blobs/blob-store.ts'
 import { linkKey, type Metadata, tagKey } from '../metadata/metadata.ts'
@@ -15,6 +16,8 @@ export type EvictorOptions = {
   metadata: Metadata
   memory: ManifestMemory
   uses: Uses
+  /** What nobody may take away for now. */
+  holds: Holds<Digest>
   clock: Clock
   /** The rule that a repository of ours belongs to now. */
   ruleOf: (repository: string) => Rule | undefined
@@ -47,6 +50,7 @@ export class Evictor {
           const rule = this.#options.ruleOf(repository)
           return rule !== undefined && pins(rule, repository, tags.get(linkKey(repository, manifest)) ?? [])
         },
+        held: (digest) => this.#options.holds.has(digest),
         reserveOf: (repository) => {
           const rule = this.#options.ruleOf(repository)
           return { rule: rule?.prefix ?? '', bytes: rule?.reserve ?? 0 }
@@ -58,12 +62,17 @@ export class Evictor {
     for (const image of plan.images) await this.#forget(image, tags)
     await this.#unlink(plan, links)
     for (const digest of plan.blobs) {
-      if ((this.#options.uses.latest(digest) ?? 0) >= startedAt) continue // somebody came for it meanwhile
+      if (this.#isWanted(digest, startedAt)) continue
       this.#options.memory.delete(digest)
       await this.#options.blobs.delete(digest)
     }
     publish('cistern:eviction', { images: plan.images.length, blobs: plan.blobs.length, bytes: plan.bytes })
     return plan
+  }
+
+  /** Whether somebody came for it meanwhile. */
+  #isWanted(digest: Digest, since: number): boolean {
+    return (this.#options.uses.latest(digest) ?? 0) >= since || this.#options.holds.has(digest)
   }
 
   async #forget({ repository, manifest, closure }: Image, tags: ReadonlyMap<string, string[]>): Promise<void> {

@@ -10,6 +10,8 @@ export type Holdings = {
   links: readonly LinkEntry[]
   /** Whether an image stays whatever happens. */
   pinned: (repository: string, manifest: Digest) => boolean
+  /** Whether somebody is at work with a blob: it stays, and so does every image that needs it. */
+  held: (digest: Digest) => boolean
   /** The rule that a repository belongs to, and the bytes that are reserved for its images. */
   reserveOf: (repository: string) => { rule: string; bytes: number }
 }
@@ -31,7 +33,7 @@ export type EvictionPlan = { images: Image[]; blobs: Digest[]; bytes: number }
  * Blobs that belong to no image take their turn by their own last use.
  */
 export function planEviction(holdings: Holdings, goal: Goal): EvictionPlan {
-  const { blobs, pinned, reserveOf } = holdings
+  const { blobs, pinned, held, reserveOf } = holdings
   const sizeOf = (digest: Digest) => blobs.get(digest)?.size ?? 0
   const images = imagesOf(holdings)
   const all = new Share(images, sizeOf)
@@ -49,11 +51,12 @@ export function planEviction(holdings: Holdings, goal: Goal): EvictionPlan {
     const expired = goal.unusedSince !== undefined && usedAt < goal.unusedSince
     if (!expired && plan.bytes >= goal.excess) break
     if (stray) {
+      if (held(stray.digest)) continue
       plan.blobs.push(stray.digest)
       plan.bytes += stray.size
       continue
     }
-    if (pinned(image.repository, image.manifest)) continue
+    if (pinned(image.repository, image.manifest) || [...image.closure].some(held)) continue
     const { rule, bytes: reserved } = reserveOf(image.repository)
     const share = shares.get(rule)
     if (!expired && share && share.bytes - share.bytesOf(image) < reserved) continue

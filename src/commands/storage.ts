@@ -1,3 +1,4 @@
+import { Holds } from '../async/holds.ts'
 import { BoundedStore } from '../blobs/bounded.ts'
 import { DiskStore } from '../blobs/disk.ts'
 import type { FileSystem } from '../blobs/file-system.ts'
@@ -7,6 +8,7 @@ import { ManifestMemory } from '../cache/manifest-memory.ts'
 import { Uses } from '../cache/uses.ts'
 import type { Config } from '../config.ts'
 import type { Metadata } from '../metadata/metadata.ts'
+import type { Digest } from '../oci/digest.ts'
 import type { RuleBook } from '../rules/rule-book.ts'
 import { publish } from '../telemetry/events.ts'
 
@@ -17,7 +19,14 @@ const lowMark = 0.9
 const agingIntervalMs = 60 * 60_000
 
 /** The store of an instance and who keeps it within its bounds. Its owner disposes it. */
-export type Storage = Disposable & { blobs: BoundedStore; memory: ManifestMemory; uses: Uses; evictor: Evictor }
+export type Storage = Disposable & {
+  blobs: BoundedStore
+  memory: ManifestMemory
+  uses: Uses
+  /** What eviction leaves alone for now. */
+  holds: Holds<Digest>
+  evictor: Evictor
+}
 
 export async function openStorage(
   { dataDir, cache }: Config,
@@ -33,8 +42,9 @@ export async function openStorage(
   const blobs = new BoundedStore(disk, bounds, makeRoom)
   const memory = new ManifestMemory(cache.manifestMemory)
   const uses = new Uses(blobs, clock)
+  const holds = new Holds<Digest>()
   const ruleOf = (repository: string) => book.ruleOf(repository)
-  const evictor = new Evictor({ blobs, metadata, memory, uses, clock, ruleOf })
+  const evictor = new Evictor({ blobs, metadata, memory, uses, holds, clock, ruleOf })
   const age = () => {
     if (cache.maxAge === undefined) return
     evictor.run({ excess: 0, unusedSince: clock() - cache.maxAge }).catch((error: unknown) => {
@@ -42,5 +52,5 @@ export async function openStorage(
     })
   }
   const aging = setInterval(age, agingIntervalMs).unref()
-  return { blobs, memory, uses, evictor, [Symbol.dispose]: () => clearInterval(aging) }
+  return { blobs, memory, uses, holds, evictor, [Symbol.dispose]: () => clearInterval(aging) }
 }

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest'
-import { BoundedStore } from '../../src/blobs/bounded.ts'
+import { Holds } from '../../src/async/holds.ts'
+import { BoundedStore, StoreFull } from '../../src/blobs/bounded.ts'
 import { MemoryStore } from '../../src/blobs/memory.ts'
 import { Evictor } from '../../src/cache/evict.ts'
 import { Fills } from '../../src/cache/fills.ts'
@@ -27,9 +28,10 @@ function bounded(images: number, change: Partial<Rule> = {}) {
   })
   const uses = new Uses(blobs, () => clock.now)
   const ruleOf = () => ({ ...rule, ...change })
-  const evictor = new Evictor({ blobs, metadata, memory, uses, clock: () => clock.now, ruleOf })
+  const holds = new Holds<Digest>()
+  const evictor = new Evictor({ blobs, metadata, memory, uses, holds, clock: () => clock.now, ruleOf })
   const parts = { blobs, metadata, memory, uses, clock: () => clock.now, fills: new Fills(blobs) }
-  return { ...given(change, parts), clock, blobs, metadata, evictor }
+  return { ...given(change, parts), clock, blobs, metadata, holds, evictor }
 }
 
 function addImage(upstream: ScriptedRegistry, repository: string, ...shared: Digest[]) {
@@ -63,6 +65,21 @@ describe('a store within bounds', () => {
     upstream.calls.length = 0
     expect(await pull(registry, 'five')).not.toBe('miss')
     expect(await pull(registry, 'one')).toBe('miss')
+  })
+
+  it('says that there is no room where somebody is at work with all that is there', async () => {
+    const { cache, blobs, holds, upstream, registry } = bounded(2)
+    const one = addImage(upstream, 'one')
+    await pull(registry, 'one', one.layer)
+    await eventually(async () => expect(cache.fills.size).toBe(0))
+    const hold = holds.begin()
+    hold.add(one.layer)
+    await expect(blobs.makeRoom(2 * layerSize)).rejects.toThrow(StoreFull)
+    expect(await blobs.stat(one.layer)).toBeDefined()
+    hold[Symbol.dispose]()
+    await blobs.makeRoom(2 * layerSize)
+    expect(await blobs.stat(one.layer)).toBeUndefined()
+    expect(blobs.usage.expected).toBe(0)
   })
 
   it('G103: keeps a blob that an image which stays needs', async () => {

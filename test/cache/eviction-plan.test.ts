@@ -11,10 +11,11 @@ type Picture = {
   /** Manifests, as `repository@name`, and what they need. */
   manifests: Record<string, string[]>
   pinned?: string[]
+  held?: string[]
   reserve?: number
 }
 
-function holdings({ blobs, manifests, pinned = [], reserve = 0 }: Picture): Holdings {
+function holdings({ blobs, manifests, pinned = [], held = [], reserve = 0 }: Picture): Holdings {
   const links: LinkEntry[] = Object.entries(manifests).flatMap(([key, needs]) => {
     const [repository = '', name = ''] = key.split('@')
     const link = { size: 1, upstream: 'u', linkedAt: 0 }
@@ -33,6 +34,7 @@ function holdings({ blobs, manifests, pinned = [], reserve = 0 }: Picture): Hold
     blobs: new Map(known),
     links,
     pinned: (_, manifest) => names.some((name) => pinned.includes(name) && digest(name) === manifest),
+    held: (candidate) => held.some((name) => digest(name) === candidate),
     reserveOf: () => ({ rule: 'r', bytes: reserve }),
   }
 }
@@ -64,6 +66,20 @@ describe('what is evicted', () => {
     } satisfies Picture
     expect(plan(picture, 50)).toEqual({ images: ['old'], blobs: ['old', 'own'], bytes: 51 })
     expect(plan(picture, 52).blobs).toEqual(['new', 'old', 'own', 'shared'])
+  })
+
+  it('is nothing that somebody is at work with', () => {
+    const picture = {
+      blobs: { old: [1, 10], l1: [100, 1], new: [1, 20], l2: [100, 1], stray: [10, 1] },
+      manifests: { 'a@old': ['l1'], 'b@new': ['l2'] },
+    } satisfies Picture
+    expect(plan({ ...picture, held: ['l1', 'stray'] }, 50)).toEqual({
+      images: ['new'],
+      blobs: ['l2', 'new'],
+      bytes: 101,
+    })
+    expect(plan({ ...picture, held: ['l1', 'stray'] }, 500, 15)).toMatchObject({ images: ['new'] })
+    expect(plan({ ...picture, held: ['stray'] }, 50).images).toEqual(['old'])
   })
 
   it('is an index as one with its children, as recent as the latest of them', () => {
