@@ -10,6 +10,7 @@ Commands:
   ls            list what is cached; --images lists images
   stats         say what is stored, and what that spared upstreams
   purge         take an image or a repository out of the cache
+  export        put what is cached into a bundle: --out FILE, or --out - for the standard output
   keys          create, list and revoke access keys
   scrub         hash all that is stored, and mend what is damaged; --json reports in JSON
   healthcheck   ask a running instance whether it is ready
@@ -32,6 +33,7 @@ const commands = new Map<string, () => Promise<Command>>([
   ['ls', async () => (await import('./commands/ls.ts')).ls],
   ['stats', async () => (await import('./commands/stats.ts')).stats],
   ['purge', async () => (await import('./commands/purge.ts')).purge],
+  ['export', async () => (await import('./commands/export.ts')).exporting],
   ['keys', async () => (await import('./commands/keys.ts')).keys],
   ['scrub', async () => (await import('./commands/scrub.ts')).scrub],
   ['version', async () => print((await import('./commands/version.ts')).version)],

@@ -45,7 +45,10 @@ const table: Table = {
     packages: ['lru-cache'],
   },
   // Whole images: in from upstreams, out and in by bundles. Knows files, and no HTTP.
-  'transfer/': { ours: [...vocabulary, ...ports, 'rules/', 'repositories/'], packages: [builtin, 'yaml'] },
+  'transfer/': {
+    ours: [...vocabulary, ...ports, 'rules/', 'repositories/'],
+    packages: [builtin, 'yaml', 'tar-stream'],
+  },
   'http/': {
     ours: [...vocabulary, ...ports, 'rules/', 'access/', 'secrets/', 'lifecycle/', 'repositories/'],
     packages: [builtin, 'hono', '@hono/node-server'],

@@ -56,7 +56,21 @@ export async function requestInstance(
   throw new Error(errors[0]?.message ?? `the running instance answered ${response.statusCode}`)
 }
 
+/** What came of an answer is not the whole of it. */
+const brokenOff = (cause?: unknown) =>
+  new Error('the running instance broke off its answer: its log says why', { cause })
+
+/** The bytes of an answer. Rejects where the instance breaks off. */
+export async function* chunksOf(response: IncomingMessage): AsyncGenerator<Buffer> {
+  try {
+    yield* response as AsyncIterable<Buffer>
+  } catch (cause) {
+    throw response.aborted || response.errored ? brokenOff(cause) : cause
+  }
+  if (!response.complete) throw brokenOff()
+}
+
 async function* linesOf(response: IncomingMessage): AsyncIterable<unknown> {
   for await (const line of createInterface({ input: response })) yield JSON.parse(line)
-  if (!response.complete) throw new Error('the running instance broke off its answer: its log says why')
+  if (!response.complete) throw brokenOff()
 }

@@ -22,6 +22,7 @@ import { type CoreOptions, openCore } from './core.ts'
 import { keysIn, openDesk } from './desk.ts'
 import { controlOf } from './ecr.ts'
 import { openLifecycle } from './lifecycle.ts'
+import { openTransfers } from './transfer.ts'
 import { version } from './version.ts'
 
 /** What prepared answers may take in memory. */
@@ -71,7 +72,14 @@ export async function openInstance(config: Config, options: CoreOptions = {}): P
   )
   const tally = opened.use(new Tally(core.clock(), (repository) => book.ruleOf(repository)?.prefix))
   const desk = openDesk(config, core, { keys: () => keysIn(keys), passwordPolicies: entrance.passwordPolicies, tally })
-  opened.use(await openControl(dataDir, { scrub: (options) => scrubber.run(options), keys, cache: desk }))
+  opened.use(
+    await openControl(dataDir, {
+      scrub: (options) => scrubber.run(options),
+      keys,
+      cache: desk,
+      transfers: openTransfers(core),
+    }),
+  )
   opened.use(await scrubInBackground(scrubber, config))
   const data: Listener = opened.adopt(
     await listen(app, {

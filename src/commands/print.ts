@@ -1,3 +1,5 @@
+import type { Lack } from '../transfer/parts.ts'
+
 /** A time as people and programs read it. */
 export const printedTime = (at: number): string => new Date(at).toISOString().replace(/\.\d{3}Z$/, 'Z')
 
@@ -6,6 +8,15 @@ export function printedSize(bytes: number): string {
   const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB']
   const step = bytes < 1 ? 0 : Math.min(units.length - 1, Math.floor(Math.log2(bytes) / 10))
   return `${step === 0 ? bytes : (bytes / 2 ** (10 * step)).toFixed(1)} ${units[step]}`
+}
+
+const lacksPrinted = 3
+
+/** Some of what is missing, and how much more there is. */
+export function printedLacks(lacks: readonly Lack[]): string {
+  const named = lacks.slice(0, lacksPrinted).map(({ platform, digest }) => [platform, digest].filter(Boolean).join(' '))
+  const more = lacks.length - named.length
+  return `${named.join(', ')}${more > 0 ? ` and ${more} more` : ''}`
 }
 
 /** Rows with their columns below each other. */

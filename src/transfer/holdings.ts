@@ -33,6 +33,12 @@ export class Holdings {
     this.#blobs = blobs
   }
 
+  /** What a manifest lists. `undefined` where the repository does not hold it. Throws `corrupt` for a damaged one. */
+  async content(repository: string, digest: Digest): Promise<Content | undefined> {
+    const bytes = (await this.images.get(repository, digest)) && (await this.#read(digest))
+    return bytes && contentOf(bytes)
+  }
+
   /** `undefined` where the repository does not hold the manifest. Throws `corrupt` for one that is damaged. */
   async survey(repository: string, digest: Digest, depth = maxDepth): Promise<Survey | undefined> {
     const image = await this.images.get(repository, digest)

@@ -18,18 +18,32 @@ export async function containerdFetch(image: string, host: string, recipe: strin
 
 /** The same by a directory of hosts.toml files that stands already. */
 export async function containerdFetchBy(image: string, hostsDirectory: string): Promise<string> {
-  await using resources = new AsyncDisposableStack()
-  const { path } = resources.use(await mkdtempDisposable(join(tmpdir(), 'cistern-containerd-')))
+  await using containerd = await startContainerd()
+  await containerd.ctr('content', 'fetch', '--hosts-dir', hostsDirectory, '--platform', 'linux/amd64', image)
+  return (await containerd.images()).get(image) ?? ''
+}
+
+/** An empty containerd of its own. Goes when disposed. */
+export async function startContainerd() {
+  await using starting = new AsyncDisposableStack()
+  const { path } = starting.use(await mkdtempDisposable(join(tmpdir(), 'cistern-containerd-')))
   const socket = join(path, 'containerd.sock')
   const config = join(path, 'config.toml')
   await writeFile(config, configuration(path, socket))
-  resources.use(new Service(requireTool('containerd'), ['--config', config]))
-
+  starting.use(new Service(requireTool('containerd'), ['--config', config]))
   const ctr = (...args: string[]) => run(requireTool('ctr'), ['--address', socket, ...args])
   await eventually(() => ctr('version'))
-  await ctr('content', 'fetch', '--hosts-dir', hostsDirectory, '--platform', 'linux/amd64', image)
-  const { stdout } = await ctr('images', 'list')
-  return /sha256:[0-9a-f]{64}/.exec(stdout)?.[0] ?? ''
+  const started = starting.move()
+  return {
+    ctr,
+    /** The digests of its images, by name. */
+    images: async () => {
+      const { stdout } = await ctr('images', 'list')
+      const rows = stdout.split('\n').map((row) => /^(\S+)\s+\S+\s+(sha256:[0-9a-f]{64})/.exec(row))
+      return new Map(rows.flatMap((row) => (row ? [[row[1] ?? '', row[2] ?? ''] as const] : [])))
+    },
+    [Symbol.asyncDispose]: () => started.disposeAsync(),
+  }
 }
 
 /** Nothing that needs devices, cgroups or a network of containers. */

@@ -14,13 +14,16 @@ export type CopyOptions = {
   certificates?: string
 }
 
-/** Copies an image, or with `all` everything under an index, into a directory of its own. */
+/**
+ * Copies an image, or with `all` everything under an index, into a directory of its own: from a registry, or from an
+ * archive where its name begins with `oci-archive:`.
+ */
 export async function skopeoCopy(image: string, { all = false, certificates }: CopyOptions = {}): Promise<Copied> {
   await using directory = await mkdtempDisposable(join(tmpdir(), 'cistern-skopeo-'))
   const target = join(directory.path, 'image')
   const trust = certificates === undefined ? ['--src-tls-verify=false'] : ['--src-cert-dir', certificates]
   const options = ['--insecure-policy', 'copy', '--quiet', ...trust, ...(all ? ['--all'] : [])]
-  await skopeo(...options, `docker://${image}`, `dir:${target}`)
+  await skopeo(...options, image.startsWith('oci-archive:') ? image : `docker://${image}`, `dir:${target}`)
   const names = (await readdir(target)).filter((name) => name !== 'version')
   const digests = await Promise.all(names.map(async (name) => sha256(await readFile(join(target, name)))))
   return { digest: digests[names.indexOf('manifest.json')] ?? '', digests: new Set(digests) }

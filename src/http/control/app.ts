@@ -7,16 +7,18 @@ import { respondError, respondNowhere } from '../oci/errors.ts'
 import { respondJson } from '../oci/respond.ts'
 import { type CacheControl, cacheRoutes } from './cache.ts'
 import { keyRoutes } from './keys.ts'
+import { type TransferControl, transferRoutes } from './transfer.ts'
 
 export type ControlOptions = {
   /** Resolves to a report, which is plain JSON. The signal is aborted when the command is gone. */
   scrub: (options: { bytesPerSecond: number; signal: AbortSignal }) => Promise<object>
   keys: Pick<KeyRing, 'create' | 'list' | 'revoke'>
   cache: CacheControl
+  transfers: TransferControl
 }
 
 /** What commands ask of the instance that runs. Served on a socket of its owner's alone, and on no port. */
-export function controlApp({ scrub, keys, cache }: ControlOptions): App {
+export function controlApp({ scrub, keys, cache, transfers }: ControlOptions): App {
   const app = new Hono<HttpEnv>()
   app.post('/scrub', async ({ req, env: { exchange } }) => {
     const bytesPerSecond = wholeNumber('bytesPerSecond', req.query('bytesPerSecond') ?? '0')
@@ -24,6 +26,7 @@ export function controlApp({ scrub, keys, cache }: ControlOptions): App {
   })
   keyRoutes(app, keys)
   cacheRoutes(app, cache)
+  transferRoutes(app, transfers)
   app.notFound(({ env }) => respondNowhere(env.exchange))
   app.onError((error, { env }) => respondError(env.exchange, error))
   return app

@@ -9,6 +9,7 @@ import { AccessKeyError } from '../../../src/access/access-key.ts'
 import { type ControlOptions, controlApp } from '../../../src/http/control/app.ts'
 import { listenOnSocket } from '../../../src/http/control/socket.ts'
 import { corrupt, nameUnknown } from '../../../src/oci/errors.ts'
+import type { Body } from '../../../src/oci/registry.ts'
 
 const path = () => join(mkdtempSync(join(tmpdir(), 'cistern-control-')), 'cistern.sock')
 
@@ -28,15 +29,16 @@ const cache: ControlOptions['cache'] = {
     throw nameUnknown('nowhere')
   },
 }
+const transfers: ControlOptions['transfers'] = { export: nowhere }
 const report = async () => ({ checked: 1 })
 
-function ask(socketPath: string, target: string, method = 'POST', signal?: AbortSignal) {
+function ask(socketPath: string, target: string, method = 'POST', signal?: AbortSignal, body?: string) {
   const asked = Promise.withResolvers<{ status: number | undefined; body: string }>()
   request({ socketPath, path: target, method, agent: false, ...(signal && { signal }) }, (response) => {
     text(response).then((body) => asked.resolve({ status: response.statusCode, body }), asked.reject)
   })
     .on('error', asked.reject)
-    .end()
+    .end(body)
   return asked.promise
 }
 
@@ -47,7 +49,7 @@ it('has the store scrubbed, and answers with the report', async () => {
     return report()
   }
   const at = path()
-  await using _ = await listenOnSocket(controlApp({ scrub, keys, cache }), at)
+  await using _ = await listenOnSocket(controlApp({ scrub, keys, cache, transfers }), at)
   expect(await ask(at, '/scrub?bytesPerSecond=1048576')).toEqual({ status: 200, body: '{"checked":1}' })
   expect((await ask(at, '/scrub')).status).toBe(200)
   expect(asked).toEqual([1_048_576, 0])
@@ -55,7 +57,7 @@ it('has the store scrubbed, and answers with the report', async () => {
 
 it('takes nothing else', async () => {
   const at = path()
-  await using _ = await listenOnSocket(controlApp({ scrub: report, keys, cache }), at)
+  await using _ = await listenOnSocket(controlApp({ scrub: report, keys, cache, transfers }), at)
   expect((await ask(at, '/scrub', 'GET')).status).toBe(404)
   expect((await ask(at, '/metrics')).status).toBe(404)
   for (const value of ['-1', '1e3', 'x', '9'.repeat(16)]) {
@@ -66,7 +68,7 @@ it('takes nothing else', async () => {
 it('tells what failed', async () => {
   const at = path()
   const scrub = async () => Promise.reject(corrupt('the disk is broken'))
-  await using _ = await listenOnSocket(controlApp({ scrub, keys, cache }), at)
+  await using _ = await listenOnSocket(controlApp({ scrub, keys, cache, transfers }), at)
   const { status, body } = await ask(at, '/scrub')
   expect([status, body]).toEqual([502, expect.stringContaining('the disk is broken')])
   const revoking = await ask(at, '/keys/KEY_ci', 'DELETE')
@@ -75,11 +77,36 @@ it('tells what failed', async () => {
 
 it('answers in lines, and breaks off where a later one fails', async () => {
   const at = path()
-  await using _ = await listenOnSocket(controlApp({ scrub: report, keys, cache }), at)
+  await using _ = await listenOnSocket(controlApp({ scrub: report, keys, cache, transfers }), at)
   const asked = await ask(at, `/explain?${new URLSearchParams({ reference: 'a/b:c@d&e', ask: 'true' })}`, 'GET')
   expect(asked).toEqual({ status: 200, body: '{"reference":"a/b:c@d&e","ask":true}' })
   expect((await ask(at, '/repositories?prefix=a', 'GET')).status).toBe(404)
   await expect(ask(at, '/images', 'GET')).rejects.toThrow('socket hang up')
+})
+
+it('sends a bundle behind the report on it, and breaks off where it fails', async () => {
+  const at = path()
+  const disposed: unknown[] = []
+  const bundleOf = (fails: boolean): Body => ({
+    async sendTo(sink) {
+      for (const text of ['tar', 'ball']) await sink.write(Buffer.from(text))
+      if (fails) throw corrupt('a blob is damaged')
+    },
+    [Symbol.asyncDispose]: async () => void disposed.push(fails),
+  })
+  const exporting: ControlOptions['transfers'] = {
+    export: async (asked) => {
+      const { fails, empty } = asked as { fails?: boolean; empty?: boolean }
+      return { report: { asked }, ...(!empty && { bundle: bundleOf(fails ?? false) }) }
+    },
+  }
+  await using _ = await listenOnSocket(controlApp({ scrub: report, keys, cache, transfers: exporting }), at)
+  const askFor = (body: string) => ask(at, '/export', 'POST', undefined, body)
+  expect(await askFor('{"a":1}')).toEqual({ status: 200, body: '{"asked":{"a":1}}\ntarball' })
+  expect(await askFor('{"empty":true}')).toEqual({ status: 200, body: '{"asked":{"empty":true}}\n' })
+  await expect(askFor('{"fails":true}')).rejects.toThrow('aborted')
+  expect(disposed).toEqual([false, true])
+  expect((await askFor('{')).status).toBe(400)
 })
 
 it('ends the work of a command that is gone', async () => {
@@ -89,7 +116,7 @@ it('ends the work of a command that is gone', async () => {
     return new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason)))
   }
   const at = path()
-  await using _ = await listenOnSocket(controlApp({ scrub, keys, cache }), at)
+  await using _ = await listenOnSocket(controlApp({ scrub, keys, cache, transfers }), at)
   const leaving = new AbortController()
   const asked = expect(ask(at, '/scrub', 'POST', leaving.signal)).rejects.toThrow()
   const signal = await begun.promise
@@ -102,7 +129,7 @@ it("is its owner's alone under any umask, takes the place of what a dead process
   const at = path()
   await writeFile(at, '', { mode: 0o666 })
   const umask = process.umask(0)
-  const socket = await listenOnSocket(controlApp({ scrub: report, keys, cache }), at).finally(() =>
+  const socket = await listenOnSocket(controlApp({ scrub: report, keys, cache, transfers }), at).finally(() =>
     process.umask(umask),
   )
   const stats = await stat(at)
@@ -114,7 +141,7 @@ it("is its owner's alone under any umask, takes the place of what a dead process
 
 it('refuses a path that a system would cut off', async () => {
   const at = join(tmpdir(), 'x'.repeat(100))
-  await expect(listenOnSocket(controlApp({ scrub: report, keys, cache }), at)).rejects.toThrow(
+  await expect(listenOnSocket(controlApp({ scrub: report, keys, cache, transfers }), at)).rejects.toThrow(
     'is too long for a socket',
   )
 })

@@ -1,0 +1,44 @@
+import { RESPONSE_ALREADY_SENT } from '@hono/node-server/utils/response'
+import type { Hono } from 'hono/tiny'
+import type { Body } from '../../oci/registry.ts'
+import type { Exchange, HttpEnv } from '../exchange.ts'
+import { readJson } from './body.ts'
+
+/** How images travel by way of commands. Reports are plain JSON. */
+export type TransferControl = {
+  /** The bundle is disposed by whoever gets it. */
+  export: (asked: unknown) => Promise<{ report: object; bundle?: Body }>
+}
+
+export function transferRoutes(app: Hono<HttpEnv>, transfers: TransferControl): void {
+  app.post('/export', async ({ env: { exchange } }) => {
+    const { report, bundle } = await transfers.export(await readJson(exchange))
+    return respondBundle(exchange, report, bundle)
+  })
+}
+
+/** A line of JSON, and the bundle behind it. What goes wrong with the bundle breaks the connection. */
+async function respondBundle(exchange: Exchange, report: object, bundle: Body | undefined): Promise<Response> {
+  const { outgoing, signal } = exchange
+  await using _owned = bundle
+  const write = (chunk: Uint8Array | string) =>
+    new Promise<void>((resolve, reject) => {
+      const gone = () => reject(signal.reason)
+      signal.addEventListener('abort', gone, { once: true })
+      outgoing.write(chunk, (error) => {
+        signal.removeEventListener('abort', gone)
+        if (error) reject(error)
+        else resolve()
+      })
+    })
+  try {
+    outgoing.writeHead(200, { 'Content-Type': 'application/octet-stream' })
+    await write(`${JSON.stringify(report)}\n`)
+    await bundle?.sendTo({ write }, signal)
+    exchange.answered = true
+    outgoing.end()
+  } catch (error) {
+    exchange.breakOff(error)
+  }
+  return RESPONSE_ALREADY_SENT
+}
