@@ -1,4 +1,5 @@
 import { Hono } from 'hono/tiny'
+import { z } from 'zod'
 import type { Authority } from '../../access/authority.ts'
 import type { Authentication, Signer } from '../auth.ts'
 import type { Exchange, HttpEnv } from '../exchange.ts'
@@ -8,6 +9,7 @@ import { AwsError, awsErrorOf } from './errors.ts'
 import { type ImagesOptions, imageOperations } from './images.ts'
 import { type ImageDeletionOptions, imageDeletionOperations } from './images-delete.ts'
 import { type PullsOptions, pullOperations } from './images-get.ts'
+import { inputError, parseInput, registryId } from './input.ts'
 import { type LayersOptions, layerOperations } from './layers.ts'
 import { answerDownload, downloadPath } from './layers-download.ts'
 import { type LifecycleOptions, lifecycleOperations } from './lifecycle.ts'
@@ -51,26 +53,27 @@ const xmlType = 'text/xml; charset=utf-8'
  * `POST /`, signed: https://docs.aws.amazon.com/AmazonECR/latest/APIReference/Welcome.html
  */
 export function ecrApp(options: EcrOptions): Hono<HttpEnv> {
-  const registryId = options.registry.id
+  const ownId = options.registry.id
+  const own = { ...options, registryId: ownId }
   const services: ReadonlyMap<string, Service> = new Map([
     [
       'AmazonEC2ContainerRegistry_V20150921',
       {
         signingName: 'ecr',
         operations: new Map([
-          ...pullThroughRuleOperations({ ...options, registryId }),
-          ...registryOperations({ ...options, registryId }),
-          ...repositoryOperations({ ...options, registryId }),
-          ...imageOperations({ ...options, registryId }),
-          ...pullOperations({ ...options, registryId }),
-          ...imageDeletionOperations({ ...options, registryId }),
-          ...layerOperations({ ...options, registryId }),
-          ...referrerOperations({ ...options, registryId }),
-          ...tagOperations({ ...options, registryId }),
-          ...templateOperations({ ...options, registryId }),
-          ...scanningOperations({ ...options, registryId }),
-          ...policyOperations({ ...options, registryId }),
-          ...lifecycleOperations({ ...options, registryId }),
+          ...pullThroughRuleOperations(own),
+          ...registryOperations(own),
+          ...repositoryOperations(own),
+          ...imageOperations(own),
+          ...pullOperations(own),
+          ...imageDeletionOperations(own),
+          ...layerOperations(own),
+          ...referrerOperations(own),
+          ...tagOperations(own),
+          ...templateOperations(own),
+          ...scanningOperations(own),
+          ...policyOperations(own),
+          ...lifecycleOperations(own),
         ]),
       },
     ],
@@ -94,10 +97,10 @@ export function ecrApp(options: EcrOptions): Hono<HttpEnv> {
       const run = service.operations.get(name)
       if (!run) throw service.signingName === 'ecr' ? unsupported(name) : unknownOperation()
       exchange.facts.route = `${service.signingName}:${name}`
-      return { run, input: parse(body), signer }
+      return { run, input: parseInput(body), signer }
     })
     // From here on others are read: an operation may have to wait for an upstream.
-    assertOwnRegistry(input, registryId)
+    assertOwnRegistry(input, ownId)
     return run(input, { ...signer, authority: options.authority, exchange })
   }
 
@@ -142,19 +145,17 @@ function send(exchange: Exchange, status: number, headers: Record<string, string
 
 const jsonError = ({ code, message }: AwsError): string => JSON.stringify({ __type: code, message })
 
-function parse(body: Buffer): unknown {
-  try {
-    return JSON.parse(new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(body) || '{}')
-  } catch {
-    throw new AwsError('SerializationException', 'The body is not JSON') // the parser's message quotes the text
-  }
-}
+const registries = z.object({
+  registryId: registryId.exactOptional(),
+  registryIds: z.array(registryId).exactOptional(),
+})
 
 /** There is one registry here; what another one holds is nobody's here to see. */
 function assertOwnRegistry(input: unknown, own: string): void {
-  const { registryId, registryIds } = Object(input) as { registryId?: unknown; registryIds?: unknown }
-  const named = [registryId, ...(Array.isArray(registryIds) ? registryIds : [])].filter((id) => id !== undefined)
-  if (named.every((id) => id === own)) return
+  const { data, error } = registries.safeParse(input)
+  if (error) throw inputError(error.issues, input)
+  const { registryId = own, registryIds = [] } = data
+  if ([registryId, ...registryIds].every((id) => id === own)) return
   throw new AwsError('AccessDeniedException', `There is no registry here but the one with id '${own}'`)
 }
 

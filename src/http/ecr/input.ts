@@ -38,6 +38,19 @@ export const pageSize = z.int().min(1).max(1000)
 
 export const nextToken = z.string().max(1024)
 
+/**
+ * Reads the input of an operation. A member that is null is as good as absent, as AWS's clients have it:
+ * https://smithy.io/2.0/aws/protocols/aws-json-1_1-protocol.html
+ */
+export function parseInput(body: Uint8Array): unknown {
+  try {
+    const text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(body)
+    return JSON.parse(text || '{}', (_, value: unknown) => value ?? undefined)
+  } catch {
+    throw new AwsError('SerializationException', 'The body is not JSON') // the parser's message quotes the text
+  }
+}
+
 /** What is wrong with an input, in AWS's words. No value is quoted. */
 export function inputError(issues: readonly z.core.$ZodIssue[], input: unknown): AwsError {
   const [issue] = issues

@@ -63,12 +63,8 @@ export function pullThroughRuleOperations(options: RulesOptions): OperationsByNa
           maxResults: pageSize.exactOptional(),
         }),
         run: ({ ecrRepositoryPrefixes: prefixes, ...paging }) => {
-          if (prefixes && (paging.nextToken !== undefined || paging.maxResults !== undefined)) {
-            throw invalidParameter('ecrRepositoryPrefixes', 'must not stand beside nextToken or maxResults')
-          }
-          const { page, nextToken } = prefixes
-            ? { page: prefixes.map(found) }
-            : pageOf(rules.list(), ({ rule }) => rule.prefix, paging)
+          const wanted = prefixes ? [...new Set(prefixes)].sort().map(found) : rules.list()
+          const { page, nextToken } = pageOf(wanted, ({ rule }) => rule.prefix, paging)
           const told = page.map((managed) => ({ ...whole(managed, registryId), ...updatedAt(managed) }))
           return { pullThroughCacheRules: told, ...(nextToken !== undefined && { nextToken }) }
         },

@@ -33,17 +33,23 @@ export function repositoryOperations(options: RepositoriesOptions): OperationsBy
   const byName = z.object({ repositoryName })
   const resource = ({ repositoryName }: { repositoryName: string }, { authority }: Call) =>
     authority.repositoryArn(repositoryName)
-  const found = async (name: string, { authority }: Call) => {
+  const told = async (name: string, { authority }: Call) => {
     const record = await repositories.get(name)
-    if (!record) throw repositoryNotFound(name, registryId)
+    if (!record) return undefined
     return repositoryOf(name, record, await settings.of(name), { ...options, arn: authority.repositoryArn(name) })
+  }
+  const found = async (name: string, call: Call) => {
+    const repository = await told(name, call)
+    if (!repository) throw repositoryNotFound(name, registryId)
+    return repository
   }
   const page = async ({ nextToken, maxResults = defaultPageSize }: PageRequest, call: Call) => {
     const last = keyBefore(nextToken)
     const listed = await repositories.list({ n: maxResults, ...(last !== undefined && { last }) })
     const end = listed.repositories.at(-1)
+    const page = await Promise.all(listed.repositories.map((name) => told(name, call)))
     return {
-      repositories: await Promise.all(listed.repositories.map((name) => found(name, call))),
+      repositories: page.filter((repository) => repository !== undefined), // one may be deleted meanwhile
       ...(listed.more && end !== undefined && { nextToken: tokenAfter(end) }),
     }
   }

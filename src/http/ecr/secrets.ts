@@ -19,12 +19,18 @@ const name = z
   .regex(/^ecr-pullthroughcache\/[a-zA-Z0-9/_+=.@-]+$/)
 const secretId = z.string().min(1).max(2048)
 const value = {
-  SecretString: z.string().min(1).max(65_536),
+  SecretString: z
+    .string()
+    .min(1)
+    .max(65_536)
+    .refine((text) => text.isWellFormed(), 'must be text in Unicode'),
   SecretBinary: z.never('is not kept here').exactOptional(),
   ClientRequestToken: z.string().min(32).max(64).exactOptional(),
 }
 const description = z.string().max(2048)
 const stages = ['AWSCURRENT']
+const versionStages = z.array(z.literal('AWSCURRENT')).min(1).max(20)
+const filters = z.array(z.object({ Key: z.literal('name'), Values: z.array(z.string().max(512)).min(1).max(10) }))
 
 /** As much of AWS Secrets Manager as the secrets of rules take. A secret has one version, the current one. */
 export function secretOperations({ secrets, registry, clock }: SecretsOptions): OperationsByName {
@@ -87,11 +93,13 @@ export function secretOperations({ secrets, registry, clock }: SecretsOptions): 
       operation({
         action: 'secretsmanager:ListSecrets',
         input: z.object({
+          Filters: filters.max(10).exactOptional(),
           MaxResults: z.int().min(1).max(100).exactOptional(),
           NextToken: z.string().max(4096).exactOptional(),
         }),
-        run: ({ MaxResults: maxResults, NextToken: token }) => {
-          const { page, nextToken } = pageOf(secrets.list(), (secret) => secret.name, { maxResults, nextToken: token })
+        run: ({ Filters = [], MaxResults: maxResults, NextToken: token }) => {
+          const wanted = secrets.list().filter(({ name }) => Filters.every(({ Values }) => hasStart(name, Values)))
+          const { page, nextToken } = pageOf(wanted, ({ name }) => name, { maxResults, nextToken: token })
           const listed = page.map((secret) => ({
             ...describe(secret),
             SecretVersionsToStages: { [secret.versionId]: stages },
@@ -104,7 +112,7 @@ export function secretOperations({ secrets, registry, clock }: SecretsOptions): 
       'PutSecretValue',
       operation({
         action: 'secretsmanager:PutSecretValue',
-        input: z.object({ SecretId: secretId, ...value }),
+        input: z.object({ SecretId: secretId, ...value, VersionStages: versionStages.exactOptional() }),
         resource,
         run: async (input) => {
           const secret = await secrets.update(input.SecretId, { version: versionOf(input) })
@@ -149,6 +157,10 @@ export function secretOperations({ secrets, registry, clock }: SecretsOptions): 
   ]
   return new Map(operations.map(([key, run]) => [key, async (input, call) => telling(() => run(input, call))]))
 }
+
+/** A name is sought by how it begins; behind an exclamation mark, by how it must not. */
+const hasStart = (name: string, starts: readonly string[]): boolean =>
+  starts.some((start) => (start.startsWith('!') ? !name.startsWith(start.slice(1)) : name.startsWith(start)))
 
 const versionOf = (input: { SecretString: string; ClientRequestToken?: string }) => ({
   versionId: input.ClientRequestToken ?? randomUUID(),

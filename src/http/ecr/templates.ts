@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import type { RepositoryTemplate } from '../../metadata/settings.ts'
 import type { Settings } from '../../repositories/settings.ts'
-import { AwsError, invalidParameter } from './errors.ts'
+import { AwsError } from './errors.ts'
 import { nextToken, pageSize, templatePrefix } from './input.ts'
 import { assertMay, type Call, type Operation, type OperationsByName, operation } from './operation.ts'
 import { pageOf } from './paging.ts'
@@ -58,13 +58,9 @@ export function templateOperations({ registryId, settings, clock }: TemplatesOpt
           maxResults: pageSize.exactOptional(),
         }),
         run: async ({ prefixes, ...paging }) => {
-          if (prefixes && (paging.nextToken !== undefined || paging.maxResults !== undefined)) {
-            throw invalidParameter('prefixes', 'must not stand beside nextToken or maxResults')
-          }
           const there = await templates.list()
-          const { page, nextToken } = prefixes
-            ? { page: there.filter(([prefix]) => prefixes.includes(prefix)) }
-            : pageOf(there, ([prefix]) => prefix, paging)
+          const wanted = there.filter(([prefix]) => prefixes?.includes(prefix) ?? true)
+          const { page, nextToken } = pageOf(wanted, ([prefix]) => prefix, paging)
           return {
             registryId,
             repositoryCreationTemplates: page.map(([prefix, template]) => templateOf(prefix, template)),

@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest'
 import { z } from 'zod'
-import { inputError } from '../../../src/http/ecr/input.ts'
+import { inputError, parseInput } from '../../../src/http/ecr/input.ts'
 
 const shape = z.object({
   names: z
@@ -43,4 +43,31 @@ it.each<[unknown, string, string]>([
 
   expect([told.code, told.message]).toEqual([code, expect.stringContaining(message)])
   expect(told.message).not.toContain('canary')
+})
+
+const read = (text: string) => parseInput(Buffer.from(text))
+const refused = expect.objectContaining({ code: 'SerializationException' })
+
+it('members that are null are absent, at any depth, and entries of lists are not', () => {
+  expect(read('{"size":null,"ids":[{"imageTag":"a","imageDigest":null}],"kind":"one"}')).toEqual({
+    ids: [{ imageTag: 'a' }],
+    kind: 'one',
+  })
+  expect(shape.safeParse(read('{"size":null,"names":null}')).data).toEqual({})
+  expect(shape.safeParse(read('{"ids":[null]}')).success).toBe(false)
+  expect(Object.keys(read('{"__proto__":{"a":null,"b":1}}') as object)).toEqual(['__proto__'])
+})
+
+it('nothing is an empty input, and null is none', () => {
+  expect(read('')).toEqual({})
+  expect(shape.safeParse(read('null')).success).toBe(false)
+})
+
+it.each([
+  ['a word', 'x'],
+  ['cut off', '{"a":1'],
+  ['marked by its byte order', '\ufeff{}'],
+  ['nested without end', '['.repeat(500_000) + ']'.repeat(500_000)],
+])('what is no JSON is none: %s', (_, text) => {
+  expect(() => read(text)).toThrow(refused)
 })

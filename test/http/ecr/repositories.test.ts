@@ -1,6 +1,7 @@
 import {
   CreateRepositoryCommand,
   type CreateRepositoryCommandInput,
+  DeleteRepositoryCommand,
   DescribeRepositoriesCommand,
   PutImageScanningConfigurationCommand,
   PutImageTagMutabilityCommand,
@@ -171,4 +172,17 @@ it('repositories come by pages, in the order of their names', async () => {
   expect(new Set(names).size).toBe(names.length)
   const both = new DescribeRepositoriesCommand({ repositoryNames: ['page/1'], maxResults: 2 })
   await expect(clients.ecr.send(both)).rejects.toMatchObject({ name: 'InvalidParameterException' })
+})
+
+it('repositories are listed while some of them are deleted', async () => {
+  const names = Array.from({ length: 300 }, (_, number) => `leaving/${String(number).padStart(3, '0')}`)
+  await Promise.all(names.map((name) => create(name)))
+  const list = new DescribeRepositoriesCommand({ maxResults: 1000 })
+  for (const repositoryName of names.slice(0, 30)) {
+    const [, { repositories = [] }] = await Promise.all([
+      clients.ecr.send(new DeleteRepositoryCommand({ repositoryName })),
+      clients.ecr.send(list),
+    ])
+    expect(repositories.map(({ repositoryName }) => repositoryName)).toContain(names.at(-1))
+  }
 })

@@ -2,6 +2,7 @@ import {
   CreatePullThroughCacheRuleCommand,
   DeletePullThroughCacheRuleCommand,
   DescribePullThroughCacheRulesCommand,
+  type DescribePullThroughCacheRulesCommandInput,
   DescribeRegistryCommand,
   GetAuthorizationTokenCommand,
   PutImageCommand,
@@ -46,7 +47,7 @@ afterAll(async () => {
 const rule = (ecrRepositoryPrefix: string, upstreamRegistryUrl: string, more: object = {}) =>
   clients.ecr.send(new CreatePullThroughCacheRuleCommand({ ecrRepositoryPrefix, upstreamRegistryUrl, ...more }))
 
-const prefixes = async (input: { nextToken?: string; maxResults?: number } = {}) => {
+const prefixes = async (input: DescribePullThroughCacheRulesCommandInput = {}) => {
   const { pullThroughCacheRules = [], nextToken } = await clients.ecr.send(
     new DescribePullThroughCacheRulesCommand(input),
   )
@@ -104,6 +105,10 @@ describe('pull-through cache rules', () => {
     expect(first).toMatchObject({ prefixes: ['fixed', 'p1'], nextToken: expect.any(String) })
     const second = await prefixes({ maxResults: 2, nextToken: first.nextToken ?? '' })
     expect(second).toEqual({ prefixes: ['p2', 'p3'], nextToken: undefined })
+    const named = { ecrRepositoryPrefixes: ['p3', 'p1', 'p2', 'p1'], maxResults: 2 }
+    const some = await prefixes(named)
+    expect(some).toMatchObject({ prefixes: ['p1', 'p2'], nextToken: expect.any(String) })
+    expect((await prefixes({ ...named, nextToken: some.nextToken ?? '' })).prefixes).toEqual(['p3'])
     await expect(prefixes({ nextToken: 'bm9uc2Vuc2U' })).rejects.toMatchObject({ name: 'InvalidParameterException' })
     for (const ecrRepositoryPrefix of ['p1', 'p2', 'p3']) {
       await clients.ecr.send(new DeletePullThroughCacheRuleCommand({ ecrRepositoryPrefix }))
@@ -213,8 +218,14 @@ describe('secrets', () => {
     expect(await value()).toBe('canary-3')
     const described = await clients.secrets.send(new DescribeSecretCommand({ SecretId }))
     expect(described).toMatchObject({ ARN: made.ARN, Description: 'of the hub', CreatedDate: expect.any(Date) })
-    const { SecretList = [] } = await clients.secrets.send(new ListSecretsCommand({}))
-    expect(SecretList.map(({ Name }) => Name)).toEqual(['ecr-pullthroughcache/hub'])
+    const listed = async (...Values: string[]) => {
+      const filters = Values.length > 0 && { Filters: [{ Key: 'name' as const, Values }] }
+      const { SecretList = [] } = await clients.secrets.send(new ListSecretsCommand({ ...filters }))
+      return SecretList.map(({ Name }) => Name)
+    }
+    expect(await listed()).toEqual(['ecr-pullthroughcache/hub'])
+    expect(await listed('ecr-pullthroughcache/q', 'ecr-pullthroughcache/h')).toEqual(['ecr-pullthroughcache/hub'])
+    expect([await listed('hub'), await listed('!ecr-pullthroughcache/h')]).toEqual([[], []])
 
     await clients.secrets.send(new DeleteSecretCommand({ SecretId, ForceDeleteWithoutRecovery: true }))
     await expect(value()).rejects.toMatchObject({ name: 'ResourceNotFoundException' })
@@ -225,8 +236,14 @@ describe('secrets', () => {
     await expect(clients.secrets.send(other)).rejects.toMatchObject({ name: 'InvalidParameterException' })
     await secret('once', { a: 1 })
     await expect(secret('once', { a: 2 })).rejects.toMatchObject({ name: 'ResourceExistsException' })
+    const unpaired = new CreateSecretCommand({ Name: 'ecr-pullthroughcache/b', SecretString: 'canary\ud800' })
+    await expect(clients.secrets.send(unpaired)).rejects.toMatchObject({ name: 'InvalidParameterException' })
     const binary = new CreateSecretCommand({ Name: 'ecr-pullthroughcache/b', SecretBinary: Buffer.from('canary') })
     await expect(clients.secrets.send(binary)).rejects.toMatchObject({ name: 'InvalidParameterException' })
-    await clients.secrets.send(new DeleteSecretCommand({ SecretId: 'ecr-pullthroughcache/once' }))
+    const SecretId = 'ecr-pullthroughcache/once'
+    const pending = new PutSecretValueCommand({ SecretId, SecretString: 'canary', VersionStages: ['AWSPENDING'] })
+    await expect(clients.secrets.send(pending)).rejects.toMatchObject({ name: 'InvalidParameterException' })
+    expect((await clients.secrets.send(new GetSecretValueCommand({ SecretId }))).SecretString).toBe('{"a":1}')
+    await clients.secrets.send(new DeleteSecretCommand({ SecretId }))
   })
 })

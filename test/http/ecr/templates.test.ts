@@ -126,5 +126,9 @@ describe('a template', () => {
     const second = await described({ maxResults: 30, nextToken: first.nextToken ?? '' })
     expect([...(first.prefixes ?? []), ...(second.prefixes ?? [])]).toEqual([...prefixes].sort())
     expect(second.nextToken).toBeUndefined()
+    const named = { prefixes: ['none', ...(first.prefixes ?? []).slice(0, 3).map(String)], maxResults: 2 }
+    const some = await described(named)
+    const others = await described({ ...named, nextToken: some.nextToken ?? '' })
+    expect([some.prefixes, others.prefixes]).toEqual([first.prefixes?.slice(0, 2), first.prefixes?.slice(2, 3)])
   })
 })

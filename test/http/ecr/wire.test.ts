@@ -104,6 +104,21 @@ describe('a request', () => {
     expect(answer.message).not.toContain('canary')
   })
 
+  it.each([
+    ['"111122223333"', 'AccessDeniedException', "but the one with id '000000000000'"],
+    ['"canary"', 'InvalidParameterException', "'registryId' failed to satisfy constraint: 'must satisfy regular"],
+    ['7', 'SerializationException', "The value at 'registryId'"],
+  ])('about another registry is refused: %s', async (registryId, type, message) => {
+    const answer = await refused({ target: ecr('ListImages'), body: `{"registryId":${registryId}}` })
+    expect(answer).toMatchObject({ status: 400, type, message: expect.stringContaining(message) })
+    expect(answer.message).not.toContain('canary')
+  })
+
+  it.each(['"000000000000"', 'null'])('about this registry is answered: %s', async (registryId) => {
+    const body = `{"registryId":${registryId},"repositoryName":"a/b"}`
+    expect(await refused({ target: ecr('ListImages'), body })).toMatchObject({ type: 'RepositoryNotFoundException' })
+  })
+
   it('of more than a MiB is refused, announced or not', async () => {
     const sent = 'x'.repeat(1024 * 1024 + 1)
     expect(await refused({ sent })).toMatchObject({ status: 413, type: 'RequestEntityTooLargeException' })
