@@ -2,26 +2,17 @@ import { existsSync } from 'node:fs'
 import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { ecrOperations } from '../../../src/http/ecr/operations.ts'
 import { Appliance } from '../../faults/appliance.ts'
 import { type ModelledOperation, operationOf } from '../../support/aws-model.ts'
 import { image } from '../../support/faulty-upstream.ts'
 import { SignedRequests } from '../../support/signed-request.ts'
 import { type Case, escapeName, hostileBodies, junkBodies, sampleBody, someOf } from './hostile.ts'
-import { samplerOf, withNeeded } from './samples.ts'
+import { isAnswered, modelled, samplerOf } from './samples.ts'
 
 /** More per operation of each kind of body, and another seed each time or a given one: `CISTERN_FUZZ=1000`. */
 const perOperation = Number(process.env.CISTERN_FUZZ ?? 25)
 const seed = Number(process.env.CISTERN_FUZZ_SEED ?? (process.env.CISTERN_FUZZ ? Date.now() % 1_000_000 : 1))
 
-const secretNames = ['CreateSecret', 'GetSecretValue', 'DescribeSecret', 'ListSecrets', 'PutSecretValue']
-const secretOperations = [...secretNames, 'UpdateSecret', 'DeleteSecret']
-const modelled = [
-  ...secretOperations.map((name) => operationOf('secretsmanager', name)),
-  ...[...ecrOperations.keys()].map((name) => operationOf('ecr', name)),
-].map(withNeeded)
-const isAnswered = ({ service, name }: ModelledOperation) =>
-  service === 'secretsmanager' || ['yes', 'stored'].includes(ecrOperations.get(name)?.support ?? '')
 const answered = modelled.filter(isAnswered)
 const those = (pattern: RegExp) => answered.filter(({ name }) => pattern.test(name))
 const makers = those(/^(Create|Put|Set|Start)/)

@@ -1,4 +1,5 @@
-import type { ModelledOperation } from '../../support/aws-model.ts'
+import { ecrOperations } from '../../../src/http/ecr/operations.ts'
+import { type ModelledOperation, operationOf } from '../../support/aws-model.ts'
 import type { Sample } from './hostile.ts'
 
 const policy = {
@@ -62,6 +63,20 @@ export function withNeeded(operation: ModelledOperation): ModelledOperation {
   })
   return { ...operation, members: new Map(members) }
 }
+
+const secretOperations = [
+  ...['CreateSecret', 'GetSecretValue', 'DescribeSecret', 'ListSecrets'],
+  ...['PutSecretValue', 'UpdateSecret', 'DeleteSecret'],
+]
+
+/** Those of Secrets Manager that are answered, and all of ECR. */
+export const modelled: readonly ModelledOperation[] = [
+  ...secretOperations.map((name) => operationOf('secretsmanager', name)),
+  ...[...ecrOperations.keys()].map((name) => operationOf('ecr', name)),
+].map(withNeeded)
+
+export const isAnswered = ({ service, name }: ModelledOperation): boolean =>
+  service === 'secretsmanager' || ['yes', 'stored'].includes(ecrOperations.get(name)?.support ?? '')
 
 /** Fills a shape of an operation with what is required in it; `more` goes before what is known here. */
 export function samplerOf(operation: string, more: Record<string, string | (() => string)>): Sample {
