@@ -55,6 +55,7 @@ async function main([name = '', ...args]: string[]): Promise<number> {
     return 2
   }
   const [command, { ConfigError }] = [await load(), await import('./config.ts')]
+  if (name !== 'serve') process.stdout.on('error', endWhenUnread)
   try {
     return await command(args)
   } catch (error) {
@@ -62,6 +63,11 @@ async function main([name = '', ...args]: string[]): Promise<number> {
     for (const fault of faults) process.stderr.write(`cistern: ${fault}\n`)
     return error instanceof ConfigError ? 2 : 1
   }
+}
+
+/** Who reads no further, as `head` does, has seen enough. */
+function endWhenUnread({ code }: NodeJS.ErrnoException): void {
+  process.exit(code === 'EPIPE' ? 0 : 1)
 }
 
 function print(text: string): Command {

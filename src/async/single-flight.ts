@@ -14,6 +14,11 @@ export class SingleFlight<T> {
     return { joined: false, result: untilAborted(flight, signal) }
   }
 
+  /** Resolves once work for the key that is under way now is over, whatever comes of it. */
+  async settled(key: string): Promise<void> {
+    await this.#flights.get(key)?.catch(() => {})
+  }
+
   /** Whether work for the key is under way, which a caller would join. */
   has(key: string): boolean {
     return this.#flights.has(key)

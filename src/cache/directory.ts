@@ -1,4 +1,5 @@
-import type { Registry } from '../oci/registry.ts'
+import type { Reference } from '../oci/reference.ts'
+import type { Outlook, Registry } from '../oci/registry.ts'
 import type { Rule } from '../rules/rule.ts'
 import { type Cache, Origin } from './origin.ts'
 import { PullThrough } from './pull-through.ts'
@@ -13,13 +14,13 @@ export type DirectoryOptions = {
   openUpstream: (rule: Rule) => OwnedRegistry
 }
 
-type Entry = { registry: Registry; cached: Registry; upstream: OwnedRegistry | undefined }
+type Entry = { registry: PullThrough; cached: Registry; upstream: OwnedRegistry | undefined }
 
 /** One registry per rule, made when it is first asked for and kept until its rule changes. */
 export class Directory {
   readonly #options: DirectoryOptions
   readonly #entries = new Map<Rule, Entry>()
-  readonly #unruled: Registry
+  readonly #unruled: PullThrough
 
   constructor(options: DirectoryOptions) {
     this.#options = options
@@ -29,6 +30,11 @@ export class Directory {
   /** The registry behind a rule; without one, that of cached repositories that no rule leads to any more. */
   registryOf(rule: Rule | undefined): Registry {
     return rule ? this.#entryOf(rule).registry : this.#unruled
+  }
+
+  /** What would become of a question about a manifest that is asked there now. */
+  outlook(rule: Rule | undefined, reference: Reference): Promise<Outlook> {
+    return (rule ? this.#entryOf(rule).registry : this.#unruled).outlook(reference)
   }
 
   /** What is cached of it, for those who may not have anything fetched: no upstream is asked. */

@@ -20,10 +20,10 @@ export class Pauses {
     this.#clock = clock
   }
 
-  /** Throws the last failure while its pause lasts. */
-  check(key: string): void {
+  /** The last failure, while its pause lasts. */
+  peek(key: string): { until: number; error: RegistryError } | undefined {
     const pause = this.#pauses.get(key)
-    if (pause && this.#clock() < pause.until) throw pause.error
+    return pause && this.#clock() < pause.until ? pause : undefined
   }
 
   /** Begins a pause where upstream could not answer; it lasts as long as upstream asked for, if it did. */

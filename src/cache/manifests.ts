@@ -4,7 +4,7 @@ import { algorithmOf, type Digest } from '../oci/digest.ts'
 import { manifestUnknown } from '../oci/errors.ts'
 import { manifestMediaType, needsOf } from '../oci/manifest.ts'
 import { type Reference, referenceText } from '../oci/reference.ts'
-import type { Descriptor, Manifest, Pull, Registry, Resolved } from '../oci/registry.ts'
+import type { Descriptor, Manifest, Outlook, Pull, Registry, Resolved } from '../oci/registry.ts'
 import { publish } from '../telemetry/events.ts'
 import type { Links } from './links.ts'
 import type { Negatives } from './negatives.ts'
@@ -32,14 +32,21 @@ export class CachedManifests {
     this.#negatives = negatives
   }
 
-  /** What the repository holds of a manifest, without asking anybody. */
+  /** What the repository holds of a manifest, without asking anybody. It counts as no use. */
   async describe(repository: string, digest: Digest, pull?: Pull): Promise<Descriptor | undefined> {
     const link = await this.#link(repository, digest, pull)
     if (!link?.mediaType) return undefined
     const size = this.#cache.memory.get(digest)?.length ?? (await this.#cache.blobs.stat(digest))?.size
-    if (size !== link.size) return undefined
-    this.#cache.uses.note(digest)
-    return { mediaType: link.mediaType, digest, size }
+    return size === link.size ? { mediaType: link.mediaType, digest, size } : undefined
+  }
+
+  /** What a question by digest would come to now, without asking it. It counts as no use. */
+  async outlook(repository: string, digest: Digest): Promise<Outlook> {
+    if (await this.describe(repository, digest)) return { digest, asks: 'nobody' }
+    if (!this.#origin.registry) return { asks: 'nobody', error: manifestUnknown(repository, digest) }
+    const negative = this.#negatives.peek(contentKey(repository, digest))
+    if (negative) return { asks: 'nobody', error: negative.error, againAt: this.#cache.clock() + negative.forMs }
+    return { asks: 'first', ...((await this.#cache.blobs.stat(digest)) && { digest }) }
   }
 
   /** The same with its bytes, which are hashed when they come from disk. */
@@ -51,7 +58,10 @@ export class CachedManifests {
   /** HEAD by digest; fetches nothing that upstream describes without. */
   async resolve(repository: string, digest: Digest, pull: Pull): Promise<Resolved> {
     const descriptor = await this.describe(repository, digest, pull)
-    if (descriptor) return { descriptor, outcome: { cache: 'hit' } }
+    if (descriptor) {
+      this.#cache.uses.note(digest)
+      return { descriptor, outcome: { cache: 'hit' } }
+    }
     const registry = this.#registry({ repository, digest })
     return this.#noting(contentKey(repository, digest), pull, false, async () => {
       const asked = { repository: this.#origin.nameOf(repository), digest }
@@ -127,7 +137,7 @@ export class CachedManifests {
 
   /** A question to upstream: not asked while the answer is known to be no, and not by a client that asks too much. */
   async #noting<T>(key: string, pull: Pull, joins: boolean, ask: () => Promise<T>): Promise<T> {
-    this.#negatives.check(key)
+    if (!pull.refresh) this.#negatives.check(key)
     if (!joins) pull.admit?.()
     try {
       return await ask()

@@ -18,6 +18,17 @@ export class Negatives {
     if (error) throw error
   }
 
+  /** What upstream said, and for how many milliseconds it counts. */
+  peek(key: string): { error: RegistryError; forMs: number } | undefined {
+    const error = this.#errors.get(key)
+    return error && { error, forMs: this.#errors.getRemainingTTL(key) }
+  }
+
+  /** It is there after all. */
+  end(key: string): void {
+    this.#errors.delete(key)
+  }
+
   /** Remembers an `unknown`; other errors are not answers about existence. */
   note(key: string, error: unknown): void {
     if (this.#ttlMs > 0 && isKind(error, 'unknown')) this.#errors.set(key, error, { ttl: this.#ttlMs })

@@ -6,6 +6,7 @@ import type {
   Descriptor,
   Manifest,
   Outcome,
+  Outlook,
   Page,
   Pull,
   ReferrerList,
@@ -60,6 +61,14 @@ export class PullThrough implements Registry {
     const manifest = await this.#manifests.get(repository, reference.digest, pull)
     if (manifest.outcome?.cache !== 'hit') await this.#tags.settle(repository, reference.digest)
     return manifest
+  }
+
+  /** What would become of a question about a manifest that is asked now. */
+  outlook(reference: Reference): Promise<Outlook> {
+    const { repository } = reference
+    return 'tag' in reference
+      ? this.#tags.outlook(repository, reference.tag)
+      : this.#manifests.outlook(repository, reference.digest)
   }
 
   stat(repository: string, digest: Digest, pull: Pull = {}): Promise<Descriptor & { outcome: Outcome }> {

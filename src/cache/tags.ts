@@ -3,7 +3,7 @@ import { SingleFlight } from '../async/single-flight.ts'
 import { type Tag, tagKey } from '../metadata/metadata.ts'
 import type { Digest } from '../oci/digest.ts'
 import { isKind, manifestUnknown, RegistryError } from '../oci/errors.ts'
-import type { Descriptor, Manifest, Outcome, Pull, Resolved } from '../oci/registry.ts'
+import type { Descriptor, Manifest, Outcome, Outlook, Pull, Resolved } from '../oci/registry.ts'
 import { tagTtlMs } from '../rules/rule.ts'
 import { publish } from '../telemetry/events.ts'
 import { freshForMs, Pauses } from './freshness.ts'
@@ -15,6 +15,19 @@ import { type Cache, contentKey, type Origin } from './origin.ts'
 type Target = { descriptor: Descriptor; checkedAt: number }
 
 type Located = { descriptor: Descriptor; manifest?: Manifest | undefined; outcome: Outcome }
+
+/** What is to be done about a question, decided before anybody is asked. */
+type Plan = {
+  /** The tag as it stands in the metadata, where its manifest is in the store. */
+  stored: Target | undefined
+  /** Where upstream last said that it points; the manifest may not be here yet. */
+  known: Target | undefined
+  asks: Outlook['asks']
+  /** `known` is served, and that is what is said of it. */
+  served?: Outcome
+  /** Why upstream is not asked, and until when. */
+  held?: { error: RegistryError; until?: number }
+}
 
 type Question = { repository: string; tag: string; wanted: 'descriptor' | 'manifest'; pull: Pull }
 
@@ -73,26 +86,66 @@ export class CachedTags {
     }
   }
 
+  /** What a question about a tag would come to now, without asking it. It counts as no use. */
+  async outlook(repository: string, tag: string): Promise<Outlook> {
+    const { stored, known, served, asks, held } = await this.#plan(repository, tag)
+    const target = served ? known : held && !this.#mayServeStale(held.error) ? undefined : stored
+    return {
+      asks,
+      ...(target && { digest: target.descriptor.digest }),
+      ...(known && { checkedAt: known.checkedAt }),
+      ...(held && { error: held.error }),
+      ...(held?.until !== undefined && { againAt: held.until }),
+    }
+  }
+
   async #locate(question: Question): Promise<Located> {
     const { repository, tag, wanted, pull } = question
-    const stored = await this.#stored(repository, tag)
+    const { stored, known, served, asks, held } = await this.#plan(repository, tag, pull.refresh)
+    if (stored) this.#cache.uses.note(stored.descriptor.digest)
     try {
-      const immutable = stored && (await this.#cache.decisions.isImmutable(repository, tag))
-      const sighted = immutable ? undefined : this.#sightings.get(repository)?.get(tag)
-      const known = sighted ?? stored
-      const unasked = pull.refresh && !immutable && this.#origin.registry ? undefined : known
-      const served =
-        unasked && (this.#fresh(tag, unasked, immutable) ?? (sighted ? undefined : this.#meanwhile(question, unasked)))
-      const located = served ?? (await this.#check(question, stored))
+      if (held) throw held.error
+      if (stored && asks === 'meanwhile') this.#refreshMeanwhile(question, stored)
+      const located =
+        known && served ? { descriptor: known.descriptor, outcome: served } : await this.#check(question, stored)
       if (wanted === 'descriptor' || located.manifest) return located
       return await this.#withManifest(located, repository, tag, pull)
     } catch (error) {
-      if (!stored || !this.#mayServeStale(error)) throw error
+      if (!stored || pull.refresh || !this.#mayServeStale(error)) throw error
       const manifest = await this.#manifests.held(repository, stored.descriptor.digest)
       if (wanted === 'manifest' && !manifest) throw error
       const ttlMs = Math.min(-1, this.#freshForMs(tag, stored))
       return { descriptor: stored.descriptor, manifest, outcome: { cache: 'stale', reason: error.kind, ttlMs } }
     }
+  }
+
+  /**
+   * Decides what is to be done. A tag that is stale by no more than its rule lets pass is served while upstream is asked;
+   * not where upstream said no the last time: nobody gets that tag before it says otherwise.
+   */
+  async #plan(repository: string, tag: string, refresh = false): Promise<Plan> {
+    const { registry, rule } = this.#origin
+    const stored = await this.#stored(repository, tag)
+    const immutable = stored !== undefined && (await this.#cache.decisions.isImmutable(repository, tag))
+    const sighted = immutable ? undefined : this.#sightings.get(repository)?.get(tag)
+    const known = sighted ?? stored
+    const asksNobody = { stored, known, asks: 'nobody' } as const
+    if (!registry && !known) return { ...asksNobody, held: { error: manifestUnknown(repository, tag) } }
+    if (!registry || immutable) return { ...asksNobody, served: { cache: 'hit' } }
+    if (refresh) return { stored, known, asks: 'first' }
+    const ttlMs = known ? this.#freshForMs(tag, known) : 0
+    if (known && ttlMs > 0) return { ...asksNobody, served: { cache: 'hit', ttlMs } }
+    const key = contentKey(repository, tag)
+    const pause = stored && this.#pauses.peek(key)
+    if (pause) return { ...asksNobody, held: pause }
+    const negative = this.#negatives.peek(key)
+    const graceMs = rule?.staleWhileRevalidateMs ?? 0
+    if (stored && !sighted && ttlMs + graceMs > 0 && !this.#refusals.has(key)) {
+      const served: Outcome = { cache: 'stale', reason: 'revalidating', ttlMs: Math.min(-1, ttlMs) }
+      return { stored, known, served, asks: negative ? 'nobody' : 'meanwhile' }
+    }
+    if (!negative) return { stored, known, asks: 'first' }
+    return { ...asksNobody, held: { error: negative.error, until: this.#cache.clock() + negative.forMs } }
   }
 
   /** The tag as it stands in the metadata, where its manifest is in the store. */
@@ -102,29 +155,11 @@ export class CachedTags {
     return descriptor && { descriptor, checkedAt: record.checkedAt }
   }
 
-  #fresh(tag: string, target: Target, immutable = false): Located | undefined {
-    const { descriptor } = target
-    if (!this.#origin.registry || immutable) return { descriptor, outcome: { cache: 'hit' } }
-    const ttlMs = this.#freshForMs(tag, target)
-    return ttlMs > 0 ? { descriptor, outcome: { cache: 'hit', ttlMs } } : undefined
-  }
-
-  /**
-   * A stored tag that is stale by no more than its rule lets pass, served while upstream is asked. Not where upstream
-   * said no the last time: nobody gets that tag before it says otherwise. Throws why upstream is not asked for now.
-   */
-  #meanwhile(question: Question, stored: Target): Located | undefined {
+  #refreshMeanwhile(question: Question, stored: Target): void {
     const { repository, tag, pull } = question
-    const { descriptor } = stored
-    const graceMs = this.#origin.rule?.staleWhileRevalidateMs ?? 0
-    const ttlMs = this.#freshForMs(tag, stored)
-    const key = contentKey(repository, tag)
-    if (ttlMs + graceMs <= 0 || this.#refusals.has(key)) return undefined
-    this.#pauses.check(key)
     this.#refresh({ ...question, pull: { requestId: pull.requestId } }, stored).catch((error: unknown) => {
       if (!this.#mayServeStale(error)) this.#tell(repository, tag, error, pull.requestId)
     })
-    return { descriptor, outcome: { cache: 'stale', reason: 'revalidating', ttlMs: Math.min(-1, ttlMs) } }
   }
 
   /** Checks a tag, and where it moved fetches what it moved to for whoever asked for more than where it points. */
@@ -137,10 +172,7 @@ export class CachedTags {
   async #check(question: Question, stored: Target | undefined): Promise<Located> {
     const { repository, tag, pull } = question
     const key = contentKey(repository, tag)
-    if (!pull.refresh) {
-      if (stored) this.#pauses.check(key)
-      this.#negatives.check(key)
-    }
+    if (pull.refresh) await this.#checks.settled(key) // what began before may have been answered before
     if (!stored && !this.#checks.has(key)) pull.admit?.()
     const { joined, result } = this.#checks.do(key, () => this.#ask(key, question, stored), pull.signal)
     const located = await result
@@ -150,14 +182,14 @@ export class CachedTags {
 
   /** Where nothing is stored and the manifest is wanted, one GET says all; else a HEAD says whether the tag moved. */
   async #ask(key: string, { repository, tag, wanted, pull }: Question, stored: Target | undefined): Promise<Located> {
-    const { requestId } = pull
+    const { requestId, refresh } = pull
     const checkedAt = this.#cache.clock()
     try {
       const registry = this.#origin.registry
       if (!registry) throw manifestUnknown(repository, tag)
       let found: Resolved & { manifest?: Manifest }
       if (!stored && wanted === 'manifest') {
-        const manifest = await this.#manifests.fetch({ repository, tag }, { requestId })
+        const manifest = await this.#manifests.fetch({ repository, tag }, { requestId, refresh })
         found = { descriptor: manifest.descriptor, manifest }
       } else {
         const check = stored && { check: true, signal: AbortSignal.timeout(this.#cache.revalidateMs) }
@@ -196,6 +228,7 @@ export class CachedTags {
   async #see(repository: string, tag: string, descriptor: Descriptor, checkedAt: number): Promise<void> {
     const key = contentKey(repository, tag)
     this.#pauses.end(key)
+    this.#negatives.end(key)
     this.#refusals.delete(key)
     if (await this.#manifests.describe(repository, descriptor.digest)) {
       await this.#move(repository, tag, descriptor.digest, checkedAt)

@@ -1,8 +1,6 @@
 import { once } from 'node:events'
 import { type ClientRequest, type IncomingMessage, type RequestOptions, request } from 'node:http'
 import { join } from 'node:path'
-import { createInterface } from 'node:readline'
-import { json } from 'node:stream/consumers'
 
 /** Where the instance that has `dataDir` listens to commands. */
 export const controlSocket = (dataDir: string): string => join(dataDir, 'cistern.sock')
@@ -18,7 +16,7 @@ type Method = 'GET' | 'POST' | 'DELETE'
  */
 export async function askInstance(dataDir: string, target: string, method: Method = 'POST'): Promise<unknown> {
   const response = await requestInstance(dataDir, target, { method })
-  return response && json(response)
+  return response && JSON.parse(await whole(response))
 }
 
 /** The same for an answer of one JSON document per line. The lines reject where the instance breaks off. */
@@ -52,7 +50,7 @@ export async function requestInstance(
     throw new Error(`the running instance did not answer (${code})`, { cause: error })
   }
   if (response.statusCode === 200) return response
-  const { errors = [] } = (await json(response)) as { errors?: { message: string }[] }
+  const { errors = [] } = JSON.parse(await whole(response)) as { errors?: { message: string }[] }
   throw new Error(errors[0]?.message ?? `the running instance answered ${response.statusCode}`)
 }
 
@@ -70,7 +68,18 @@ export async function* chunksOf(response: IncomingMessage): AsyncGenerator<Buffe
   if (!response.complete) throw brokenOff()
 }
 
+const whole = async (response: IncomingMessage): Promise<string> => {
+  const chunks: Buffer[] = []
+  for await (const chunk of chunksOf(response)) chunks.push(chunk)
+  return Buffer.concat(chunks).toString()
+}
+
 async function* linesOf(response: IncomingMessage): AsyncIterable<unknown> {
-  for await (const line of createInterface({ input: response })) yield JSON.parse(line)
-  if (!response.complete) throw brokenOff()
+  const decoder = new TextDecoder()
+  let rest = ''
+  for await (const chunk of chunksOf(response)) {
+    const lines = `${rest}${decoder.decode(chunk, { stream: true })}`.split('\n')
+    rest = lines.pop() ?? ''
+    for (const line of lines) yield JSON.parse(line)
+  }
 }

@@ -1,6 +1,7 @@
-import { access } from 'node:fs/promises'
+import { access, readFile } from 'node:fs/promises'
 import type { AccessKey } from '../access/access-key.ts'
 import { Authority } from '../access/authority.ts'
+import { parseHtpasswd } from '../access/htpasswd.ts'
 import { KeyRing } from '../access/keys.ts'
 import type { PolicyDocument } from '../access/policy-document.ts'
 import { loadPolicies } from '../access/policy-reference.ts'
@@ -8,6 +9,7 @@ import type { Config } from '../config.ts'
 import { nameOf } from '../http/oci/names.ts'
 import { type Explanation, explain } from '../inspection/explanation.ts'
 import { type ImageSummary, images, type RepositorySummary, repositories } from '../inspection/listing.ts'
+import type { PasswordLogins } from '../inspection/pullers.ts'
 import { type Purged, purge } from '../inspection/purge.ts'
 import { type Refreshed, refresh } from '../inspection/refresh.ts'
 import { type Stats, stats } from '../inspection/stats.ts'
@@ -35,32 +37,52 @@ export type DeskOptions = {
 }
 
 export function openDesk(config: Config, core: Core, { keys, passwordPolicies, tally }: DeskOptions): Desk {
-  const { metadata, book, settings, lastAnswers, directory, deletion, storage, clock } = core
+  const { metadata, book, settings, lastAnswers, directory, deletion, storage, changes } = core
   const { blobs } = storage
-  const { offline, auth, registry } = config
+  const { offline, auth, registry, tls } = config
   const placeOf: PlaceOf = (name) =>
     nameOf(name, book, async (repository) => (await metadata.repositories.get(repository)) !== undefined)
-  const listing = { metadata, blobs, images: core.images, ruleOf: (name: string) => book.ruleOf(name) }
-  const common = { placeOf, metadata, settings, offline, registryOf: directory.registryOf.bind(directory) }
+  const ruleOf = (repository: string) => book.ruleOf(repository)
+  const listing = { metadata, blobs, images: core.images, ruleOf }
+  const common = { placeOf, metadata, images: core.images, settings, offline }
+  const registryOf = directory.registryOf.bind(directory)
   const explaining = {
-    ...{ ...common, lastAnswers, clock, keys, passwordPolicies, mode: auth.mode, registryId: registry.id },
+    ...{ ...common, registryOf, lastAnswers, keys, mode: auth.mode, registryId: registry.id },
+    ...{ secure: tls !== undefined, certified: tls?.clientCaFile !== undefined },
+    passwordLogins: () => passwordLogins(auth.htpasswd?.file, passwordPolicies()),
+    outlook: directory.outlook.bind(directory),
     prefixes: () => book.list().map(({ prefix }) => prefix),
     holdings: new Holdings(core.images, blobs),
     authority: new Authority(registry, settings),
   }
+  const host = `${new URL(config.publicUrl).host}/`
+  /** As clients of ours write it, with our host before it, or without. */
+  const meant = (text: string) => (text.startsWith(host) ? text.slice(host.length) : text)
   return {
-    explain: (reference, ask) => explain(reference, ask, explaining),
-    refresh: (reference) => refresh(reference, common).finally(core.changes.note),
+    explain: (reference, ask) => explain(meant(reference), ask, explaining).finally(ask ? changes.note : undefined),
+    refresh: (reference) => refresh(meant(reference), { ...common, registryOf }).finally(changes.note),
     repositories: (prefix) => repositories(prefix, listing),
     images: (prefix) => images(prefix, listing),
     stats: async () => {
       await blobs.measured
-      const usage = () => blobs.usage
+      const { usage } = blobs
       const rules = () => book.list()
-      return stats({ ...listing, usage, rules, maxBytes: config.cache.maxSize, ...(tally && { tally }) })
+      return stats({ ...listing, usage: () => usage, rules, maxBytes: config.cache.maxSize, ...(tally && { tally }) })
     },
-    purge: (name) => purge(name, { placeOf, metadata, blobs, images: core.images, deletion }),
+    purge: (name) => purge(meant(name), { ...common, deletion }),
   }
+}
+
+/** Rejects where the file cannot be read. */
+async function passwordLogins(
+  file: string | undefined,
+  policies: readonly PolicyDocument[] | undefined,
+): Promise<PasswordLogins | undefined> {
+  if (file === undefined || !policies) return undefined
+  const text = await readFile(file, 'utf8').catch((cause: unknown) => {
+    throw new Error('the file of passwords cannot be read', { cause })
+  })
+  return { names: [...parseHtpasswd(text).users.keys()], policies }
 }
 
 /** The desk of a cache that no instance has, for as long as `use` takes. Throws `DataDirInUse`. */

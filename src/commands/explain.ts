@@ -1,10 +1,11 @@
 import { loadConfig } from '../config.ts'
 import type { Explanation } from '../inspection/explanation.ts'
+import type { LastAnswer } from '../inspection/last-answers.ts'
 import type { Puller } from '../inspection/pullers.ts'
 import { askInstance } from './control.ts'
 import { atDesk } from './desk.ts'
 import { only, parsed } from './options.ts'
-import { printedTable, printedTime } from './print.ts'
+import { printedCount, printedTable, printedTime } from './print.ts'
 
 /** Says what is known of an image, and what a pull of it would do. Throws `ConfigError`, and what goes wrong. */
 export async function explain(args: readonly string[]): Promise<number> {
@@ -20,57 +21,91 @@ export async function explain(args: readonly string[]): Promise<number> {
   return 0
 }
 
+type Row = [label: string, text: string]
+
+/** Of one label; what goes beyond is counted. */
+const maxRows = 20
+
 function printed(explanation: Explanation): string {
-  const { repository, tag, digest, pull, pullers } = explanation
-  const rows = [
+  const { repository, tag, digest, pull, why, againAt, pullers } = explanation
+  const reason = [why, againAt === undefined ? undefined : `asked again from ${printedTime(againAt)} on`]
+  const rows: Row[] = [
     ['image', `${repository}${tag === undefined ? '' : `:${tag}`}${digest ? `@${digest}` : ''}`],
-    ['pull', pull],
+    ['pull', [[pull, why].filter(isText).join(': '), ...reason.slice(1)].filter(isText).join('; ')],
     ...ruleRows(explanation),
     ...cacheRows(explanation),
     ...answerRows(explanation),
-    ...pullers.map((puller): [string, string] => ['who', printedPuller(puller)]),
+    ...some('may pull', pullers.map(printedPuller)),
   ]
-  return printedTable(
-    rows.map(([name, ...rest], index) => [name === rows[index - 1]?.[0] ? '' : (name ?? ''), ...rest]),
-  )
+  return printedTable(rows.map(([label, text], index) => [label === rows[index - 1]?.[0] ? '' : label, text]))
 }
 
-function ruleRows({ rule, prefixes, offline }: Explanation): [string, string][] {
-  if (prefixes) return [['rule', `none: the name leads nowhere; prefixes are ${prefixes.join(', ')}`]]
-  if (!rule) return [['rule', 'none: what is cached is served']]
-  const { prefix, source, upstream, mirrors = [], repository, credentials } = rule
+function ruleRows({ rule, prefixes, offline }: Explanation): Row[] {
+  if (prefixes) return [['rule', `none; there are ${prefixes.join(', ') || 'no rules'}`]]
+  if (!rule) return [['rule', 'none; what is cached is served']]
+  const { prefix, source, upstreams, repository } = rule
+  const origin = { builtin: 'built in', file: 'of the configuration', api: 'of the API' }[source]
   return [
-    ['rule', `${prefix} (${{ builtin: 'built in', file: 'of the configuration', api: 'of the API' }[source]})`],
-    ['upstream', `${upstream}, as ${repository}${offline ? '; never asked, for this instance is offline' : ''}`],
-    ...mirrors.map((mirror): [string, string] => ['mirror', mirror]),
-    ...(credentials.length > 0 ? credentials : ['none']).map((name): [string, string] => ['credential', name]),
+    ['rule', `${prefix} (${origin})`],
+    ['upstream', `${repository}${offline ? '; never asked, for this instance is offline' : ''}`],
+    ...some(
+      'at',
+      upstreams.map(
+        ({ upstream, credentials }) => `${upstream}, ${credentials.join(' or ') || 'without a credential'}`,
+      ),
+    ),
   ]
 }
 
-function cacheRows({ cached, freshness, tag }: Explanation): [string, string][] {
-  const rows: [string, string][] = []
-  if (!cached) rows.push(['cached', 'no'])
-  else {
-    const { digest, mediaType, whole, missing, platforms = [], pulledAt } = cached
-    const state = whole ? 'whole' : missing > 0 ? `${missing} blobs are missing` : 'in part'
-    rows.push(['cached', `${digest}, ${state}`], ['type', mediaType])
-    for (const { platform, whole } of platforms) rows.push(['platform', `${platform}${whole ? '' : ', not whole'}`])
-    rows.push(['pulled', pulledAt === undefined ? 'not yet' : printedTime(pulledAt)])
-  }
+function cacheRows({ cached, damaged, freshness }: Explanation): Row[] {
+  const rows: Row[] = []
+  if (cached) {
+    const { digest, mediaType, platforms = [], pulledAt } = cached
+    rows.push(['cached', `${digest}, ${amount(cached)}`], ['type', mediaType])
+    rows.push(
+      ...some(
+        'platform',
+        platforms.map(({ platform, whole }) => `${platform}: ${whole ? 'whole' : 'not whole'}`),
+      ),
+    )
+    rows.push(['pulled', pulledAt === undefined ? 'never' : printedTime(pulledAt)])
+  } else rows.push(['cached', damaged ? `${damaged}, damaged on disk` : 'no'])
   if (freshness) {
     const { checkedAt, movedAt, dueAt } = freshness
-    const due = dueAt === 'never' ? 'never due' : `due ${printedTime(dueAt)}`
-    rows.push(['tag', `${tag} checked ${printedTime(checkedAt)}, ${due}, there since ${printedTime(movedAt)}`])
+    rows.push([
+      'checked',
+      `${printedTime(checkedAt)}; ${dueAt === 'never' ? 'never due' : `due ${printedTime(dueAt)}`}`,
+    ])
+    if (movedAt !== undefined) rows.push(['moved', printedTime(movedAt)])
   }
   return rows
 }
 
-function answerRows({ lastAnswer, rule }: Explanation): [string, string][] {
-  if (!rule) return []
-  if (!lastAnswer) return [['answer', 'none since the start']]
-  const { at, kind, message, digest } = lastAnswer
-  return [['answer', `${printedTime(at)} ${[kind, message, digest].filter((text) => text).join(': ')}`]]
+function amount({ whole, missing }: NonNullable<Explanation['cached']>): string {
+  if (whole) return 'whole'
+  return missing > 0 ? `${printedCount(missing, 'blob')} missing` : 'in part'
 }
+
+function answerRows({ lastAnswer, failures = [], rule }: Explanation): Row[] {
+  if (!rule) return []
+  return [
+    ['answer', lastAnswer ? printedAnswer(lastAnswer) : 'none remembered'],
+    ...some(
+      'failed',
+      failures.map((failure) => `${failure.digest} ${printedAnswer(failure)}`),
+    ),
+  ]
+}
+
+const printedAnswer = ({ at, kind, message, digest }: LastAnswer): string =>
+  `${printedTime(at)} ${[kind, message, kind === 'ok' ? digest : undefined].filter(isText).join(': ')}`
 
 const printedPuller = ({ name, key, may, why }: Puller): string =>
   `${name}${key === undefined ? '' : ` (${key})`}: ${may}${why === undefined ? '' : `; ${why}`}`
+
+function some(label: string, texts: readonly string[]): Row[] {
+  const rows = texts.slice(0, maxRows).map((text): Row => [label, text])
+  return texts.length > maxRows ? [...rows, [label, `and ${texts.length - maxRows} more, which --json lists`]] : rows
+}
+
+const isText = (text: string | undefined): text is string => text !== undefined && text !== ''

@@ -14,11 +14,8 @@ export async function ls(args: readonly string[]): Promise<number> {
   const json = options.json ?? false
   if (options.images) {
     const heading = ['REPOSITORY', 'TAGS', 'DIGEST', 'SIZE', 'PULLED']
-    await list(config, `/images?${new URLSearchParams({ prefix })}`, (desk) => desk.images(prefix), {
-      heading,
-      row: imageRow,
-      json,
-    })
+    const target = `/images?${new URLSearchParams({ prefix })}`
+    await list(config, target, (desk) => desk.images(prefix), { heading, row: imageRow, json })
   } else {
     const heading = ['REPOSITORY', 'IMAGES', 'SIZE', 'PULLED']
     const target = `/repositories?${new URLSearchParams({ prefix })}`
@@ -35,12 +32,18 @@ async function list<T>(config: Config, target: string, here: (desk: Desk) => Asy
   else await atDesk(config, (desk) => print(here(desk), form))
 }
 
-/** Programs get each entry as it comes; columns take knowing them all. */
+/** So many rows share the widths of their columns: a listing may be longer than memory. */
+const maxRows = 1000
+
+/** Programs get each entry as it comes. */
 async function print<T>(entries: AsyncIterable<T>, { heading, row, json }: Form<T>): Promise<void> {
-  const rows = [heading]
+  let rows = [heading]
   for await (const entry of entries) {
     if (json) process.stdout.write(`${JSON.stringify(entry)}\n`)
     else rows.push(row(entry))
+    if (rows.length < maxRows) continue
+    process.stdout.write(printedTable(rows))
+    rows = []
   }
   if (!json) process.stdout.write(printedTable(rows))
 }

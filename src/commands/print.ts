@@ -19,12 +19,20 @@ export function printedLacks(lacks: readonly Lack[]): string {
   return `${named.join(', ')}${more > 0 ? ` and ${more} more` : ''}`
 }
 
+/** `1 image`, `2 images`. */
+export const printedCount = (count: number, what: string): string => `${count} ${what}${count === 1 ? '' : 's'}`
+
+/** Text for a terminal: what would move its cursor, or end the line, is shown as an escape. */
+export const printable = (text: string): string =>
+  text.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, (char) => `\\u{${(char.codePointAt(0) ?? 0).toString(16)}}`)
+
 /** Rows with their columns below each other. */
 export function printedTable(rows: readonly (readonly string[])[]): string {
+  const cells = rows.map((row) => row.map(printable))
   const widths: number[] = []
-  for (const row of rows) {
+  for (const row of cells) {
     for (const [column, text] of row.entries()) widths[column] = Math.max(widths[column] ?? 0, text.length)
   }
   const line = (row: readonly string[]) => row.map((text, column) => text.padEnd(widths[column] ?? 0)).join('  ')
-  return rows.map((row) => `${line(row).trimEnd()}\n`).join('')
+  return cells.map((row) => `${line(row).trimEnd()}\n`).join('')
 }

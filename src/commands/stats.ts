@@ -1,9 +1,9 @@
 import { ConfigError, loadConfig } from '../config.ts'
-import type { RuleStats, Stats } from '../inspection/stats.ts'
+import type { RuleStats, Stats, UpstreamStats } from '../inspection/stats.ts'
 import { askInstance } from './control.ts'
 import { atDesk } from './desk.ts'
 import { parsed } from './options.ts'
-import { printedSize, printedTable, printedTime } from './print.ts'
+import { printedCount, printedSize, printedTable, printedTime } from './print.ts'
 
 /** Says what is stored, and what that spared upstreams. Throws `ConfigError`, and what goes wrong on the way. */
 export async function stats(args: readonly string[]): Promise<number> {
@@ -16,23 +16,31 @@ export async function stats(args: readonly string[]): Promise<number> {
   return 0
 }
 
-function printed({ bytes, objects, maxBytes, since, rules }: Stats): string {
-  const stored = `${printedSize(bytes)} of ${printedSize(maxBytes)} in ${objects} objects\n`
+function printed({ bytes, objects, maxBytes, since, rules, upstreams = [] }: Stats): string {
+  const stored = `${printedSize(bytes)} of ${printedSize(maxBytes)} in ${printedCount(objects, 'object')}\n`
   const counted =
     since === undefined ? 'no instance runs: nothing is counted\n' : `counted since ${printedTime(since)}\n`
-  const heading = ['RULE', 'REPOSITORIES', 'OBJECTS', 'SIZE', 'HITS', 'MISSES', 'SAVED', 'SENT', 'UPSTREAM', 'PULLED']
-  return `${stored}${counted}${printedTable([heading, ...rules.map(row)])}`
+  const ruleHeading = ['RULE', 'REPOSITORIES', 'OBJECTS', 'SIZE', 'HITS', 'MISSES', 'JOINED', 'SENT']
+  const upstreamHeading = ['UPSTREAM', 'REQUESTS', 'PULLED']
+  return [
+    stored,
+    counted,
+    ...(rules.length > 0 ? [`\n${printedTable([ruleHeading, ...rules.map(ruleRow)])}`] : []),
+    ...(upstreams.length > 0 ? [`\n${printedTable([upstreamHeading, ...upstreams.map(upstreamRow)])}`] : []),
+  ].join('')
 }
 
-const row = ({ prefix, repositories, objects, bytes, hits, misses, savedRequests, sentBytes, asked }: RuleStats) => [
+const ruleRow = ({ prefix, repositories, objects, bytes, hits, misses, joined, sentBytes }: RuleStats): string[] => [
   prefix || '(none)',
   String(repositories),
   String(objects),
   printedSize(bytes),
-  ...[hits, misses, savedRequests].map(printedCount),
+  ...[hits, misses, joined].map((count) => (count === undefined ? '-' : String(count))),
   sentBytes === undefined ? '-' : printedSize(sentBytes),
-  printedCount(asked?.requests),
-  asked ? printedSize(asked.pulledBytes) : '-',
 ]
 
-const printedCount = (count: number | undefined): string => (count === undefined ? '-' : String(count))
+const upstreamRow = ({ upstream, requests, pulledBytes }: UpstreamStats): string[] => [
+  upstream,
+  String(requests),
+  printedSize(pulledBytes),
+]

@@ -8,6 +8,6 @@ function nameOf(source: CredentialSource): string {
   if ('password' in source) return `${source.username}, with the password of the configuration`
   if ('passwordFile' in source) return `${source.username}, with the password in ${source.passwordFile}`
   if ('secretArn' in source) return source.secretArn
-  if ('dockerConfig' in source) return `of ${source.dockerConfig}`
+  if ('dockerConfig' in source) return `the login in ${source.dockerConfig}`
   return 'the AWS credentials of the process'
 }

@@ -1,15 +1,18 @@
-import type { Metadata } from '../metadata/metadata.ts'
-import { tagKey } from '../metadata/metadata.ts'
+import type { Metadata, Tag } from '../metadata/metadata.ts'
+import { linkKey, tagKey } from '../metadata/metadata.ts'
 import type { Digest } from '../oci/digest.ts'
-import { isKind } from '../oci/errors.ts'
-import { parseImageName } from '../oci/reference.ts'
-import type { Registry } from '../oci/registry.ts'
+import { isKind, RegistryError } from '../oci/errors.ts'
+import { parseImageName, type Reference, referenceText } from '../oci/reference.ts'
+import type { Outlook, Registry } from '../oci/registry.ts'
 import { type Named, namedIfAny, type PlaceOf } from '../repositories/named.ts'
 import type { Settings } from '../repositories/settings.ts'
-import { assertAllowed, type Rule, tagTtlMs } from '../rules/rule.ts'
-import { type Holdings, isWhole, type Survey } from '../transfer/holdings.ts'
+import { upstreamsOf } from '../rules/mirrors.ts'
+import { isAllowed, type Rule, tagTtlMs } from '../rules/rule.ts'
+import type { Holdings, Survey } from '../transfer/holdings.ts'
 import { credentialNames } from './credential-names.ts'
+import { type Held, heldOf, lackedBy } from './held.ts'
 import type { LastAnswer, LastAnswers } from './last-answers.ts'
+import { type Prospect, prospectOf } from './prospect.ts'
 import { type Puller, type PullersOptions, pullersOf } from './pullers.ts'
 
 export type ExplainOptions = PullersOptions & {
@@ -21,21 +24,12 @@ export type ExplainOptions = PullersOptions & {
   settings: Pick<Settings, 'isImmutable'>
   lastAnswers: LastAnswers
   registryOf: (rule: Rule) => Registry
+  outlook: (rule: Rule | undefined, reference: Reference) => Promise<Outlook>
   offline: boolean
-  clock: () => number
 }
 
-/** What a pull would do now. */
-export type Prospect =
-  | 'served'
-  | 'served after a check'
-  | 'fetched'
-  | 'fetched in part'
-  | 'unknown'
-  | 'kept out by the rule'
-
 /** All instants are milliseconds since the epoch. */
-export type Explanation = {
+export type Explanation = Prospect & {
   repository: string
   tag?: string
   digest?: Digest
@@ -44,56 +38,62 @@ export type Explanation = {
   rule?: {
     prefix: string
     source: Rule['source']
-    upstream: string
-    mirrors?: string[]
     /** As upstream knows it. */
     repository: string
-    credentials: string[]
+    /** In the order in which they are asked. */
+    upstreams: { upstream: string; credentials: string[] }[]
   }
   offline: boolean
-  pull: Prospect
-  cached?: {
-    digest: Digest
-    mediaType: string
-    whole: boolean
-    /** Blobs that are not here. */
-    missing: number
-    platforms?: { platform: string; digest: Digest; whole: boolean }[]
-    pulledAt?: number
-  }
-  freshness?: { checkedAt: number; movedAt: number; dueAt: number | 'never' }
+  cached?: Held & { pulledAt?: number }
+  /** A manifest whose file has other bytes than its digest says. Nobody is given it; whoever asks has it replaced. */
+  damaged?: Digest
+  /** `checkedAt`: when upstream last said where the tag points; `movedAt`: since when what is cached stands there. */
+  freshness?: { checkedAt: number; movedAt?: number; dueAt: number | 'never' }
   lastAnswer?: LastAnswer
+  /** What upstream last refused of what the image is made of. */
+  failures?: (LastAnswer & { digest: Digest })[]
   pullers: Puller[]
 }
 
+const maxFailures = 10
+
 /**
- * What is known of an image, and what a pull of it would do. Asks no upstream, unless `ask` says so. Throws `invalid`.
+ * What is known of an image, and what a pull of it would do. Asks no upstream and changes nothing, unless `ask` says so:
+ * then upstream is asked where it is, which what is cached takes note of. Throws `invalid`.
  */
 export async function explain(text: string, ask: boolean, options: ExplainOptions): Promise<Explanation> {
-  const place = await namedIfAny(text, options.placeOf)
-  if (!place) return nowhere(text, options)
-  const image = place.tag === undefined && !place.digest ? { ...place, tag: 'latest' } : place
-  const { rule, repository, upstreamRepository, tag, digest } = image
-  if (ask && rule && isAllowed(rule, upstreamRepository)) await askUpstream(rule, image, options)
-  const record = tag === undefined ? undefined : await options.metadata.tags.get(tagKey(repository, tag))
-  const counting = record && (!rule || record.upstream === rule.upstream) ? record : undefined
-  const wanted = digest ?? counting?.digest
-  const survey = wanted && (await options.holdings.survey(repository, wanted).catch(ifDamaged))
-  const freshness =
-    counting && !digest && tag !== undefined ? await freshnessOf(image, tag, counting, options) : undefined
-  const said = rule && options.lastAnswers.of(rule, upstreamRepository, digest ?? tag ?? '')
-  const pulledAt =
-    wanted && (await options.holdings.images.get(repository, wanted)) && (await pulledAtOf(image, wanted, options))
+  const image = await namedIfAny(text, options.placeOf)
+  if (!image) return nowhere(text, options)
+  const { rule, repository, upstreamRepository, digest } = image
+  const tag = image.tag ?? (digest ? undefined : 'latest')
+  const reference: Reference = digest ? { repository, digest } : { repository, tag: tag ?? '' }
+  const allowed = !rule || isAllowed(rule, upstreamRepository)
+  // A failure is an answer as well, and is told as that.
+  if (ask && rule && allowed) await options.registryOf(rule).resolve(reference, { refresh: true }).catch(ifAnswered)
+
+  const outlook: Outlook = allowed ? await options.outlook(rule, reference) : { asks: 'nobody' }
+  const record = 'tag' in reference ? await countingRecord(rule, repository, reference.tag, options) : undefined
+  const wanted = digest ?? record?.digest ?? outlook.digest
+  const { survey, damaged } = wanted ? await surveyOf(repository, wanted, options) : {}
+  const answerTo = (text: string) => rule && options.lastAnswers.of(rule, upstreamRepository, text)
+  const lastAnswer = answerTo(referenceText(reference))
+  const failures = lackedBy(survey, [outlook.digest, lastAnswer?.digest]).flatMap((digest) => {
+    const answer = answerTo(digest)
+    return answer && answer.kind !== 'ok' ? [{ ...answer, digest }] : []
+  })
+  const freshness = 'tag' in reference && (await freshnessOf(image, reference.tag, outlook, record, options))
   return {
     repository,
     ...(tag !== undefined && { tag }),
     ...(digest && { digest }),
     ...(rule && { rule: { ...summaryOf(rule), repository: upstreamRepository } }),
     offline: options.offline,
-    pull: prospectOf(image, survey, freshness, options),
-    ...(survey && { cached: { ...cachedOf(survey), ...(pulledAt && { pulledAt }) } }),
+    ...(allowed ? prospectOf(reference, outlook, survey, rule !== undefined && !options.offline) : keptOut),
+    ...(survey && { cached: { ...heldOf(survey), ...(await pulledAtOf(repository, survey, options)) } }),
+    ...(damaged && { damaged }),
     ...(freshness && { freshness }),
-    ...(said && { lastAnswer: said }),
+    ...(lastAnswer && { lastAnswer }),
+    ...(failures.length > 0 && { failures: failures.slice(0, maxFailures) }),
     pullers: await pullersOf(repository, options),
   }
 }
@@ -101,83 +101,55 @@ export async function explain(text: string, ask: boolean, options: ExplainOption
 /** Neither a rule nor what is cached without one has the name. */
 const nowhere = (text: string, { offline, prefixes }: ExplainOptions): Explanation => {
   const { name, ...reference } = parseImageName(text)
-  return { repository: name, ...reference, prefixes: prefixes(), offline, pull: 'unknown', pullers: [] }
+  const why = 'no rule leads there'
+  return { repository: name, ...reference, prefixes: prefixes(), offline, pull: 'refused', why, pullers: [] }
 }
 
-/** A failure is an answer as well, and is told as that. */
-async function askUpstream(rule: Rule, { repository, tag = '', digest }: Named, options: ExplainOptions) {
-  const reference = digest ? { repository, digest } : { repository, tag }
-  await options
-    .registryOf(rule)
-    .resolve(reference, { refresh: true })
-    .catch(() => {})
+const keptOut: Prospect = { pull: 'refused', why: 'the patterns of the rule keep the repository out' }
+
+function ifAnswered(error: unknown): void {
+  if (!(error instanceof RegistryError)) throw error
 }
 
-function ifDamaged(error: unknown): undefined {
-  if (!isKind(error, 'corrupt')) throw error
+/** A tag that another upstream vouched for counts for nothing: the rule has been pointed elsewhere since. */
+async function countingRecord(rule: Rule | undefined, repository: string, tag: string, { metadata }: ExplainOptions) {
+  const record = await metadata.tags.get(tagKey(repository, tag))
+  return record && (!rule || record.upstream === rule.upstream) ? record : undefined
 }
 
-const pulledAtOf = async ({ repository }: Named, digest: Digest, { metadata }: ExplainOptions) =>
-  (await metadata.pulls.get(`${repository}@${digest}`))?.pulledAt
+async function surveyOf(
+  repository: string,
+  digest: Digest,
+  { holdings }: ExplainOptions,
+): Promise<{ survey?: Survey | undefined; damaged?: Digest }> {
+  try {
+    return { survey: await holdings.survey(repository, digest) }
+  } catch (error) {
+    if (isKind(error, 'corrupt')) return { damaged: digest }
+    throw error
+  }
+}
+
+async function pulledAtOf(repository: string, { descriptor }: Survey, { metadata }: ExplainOptions) {
+  const record = await metadata.pulls.get(linkKey(repository, descriptor.digest))
+  return record && { pulledAt: record.pulledAt }
+}
 
 async function freshnessOf(
   { rule, repository }: Named,
   tag: string,
-  { checkedAt, movedAt }: { checkedAt: number; movedAt: number },
+  { checkedAt }: Outlook,
+  record: Tag | undefined,
   { settings, offline }: ExplainOptions,
 ): Promise<Explanation['freshness']> {
-  const never = !rule || offline || (await settings.isImmutable(repository, tag))
-  return { checkedAt, movedAt, dueAt: never ? 'never' : checkedAt + tagTtlMs(rule, tag) }
+  if (checkedAt === undefined) return undefined
+  const never = !rule || offline || (record !== undefined && (await settings.isImmutable(repository, tag)))
+  const dueAt = never ? 'never' : checkedAt + tagTtlMs(rule, tag)
+  return { checkedAt, ...(record && { movedAt: record.movedAt }), dueAt }
 }
 
 const summaryOf = (rule: Rule) => ({
   prefix: rule.prefix,
   source: rule.source,
-  upstream: rule.upstream,
-  ...(rule.mirrors && { mirrors: rule.mirrors.map(({ upstream }) => upstream) }),
-  credentials: credentialNames(rule),
+  upstreams: upstreamsOf(rule).map((one) => ({ upstream: one.upstream, credentials: credentialNames(one) })),
 })
-
-function cachedOf(survey: Survey): NonNullable<Explanation['cached']> {
-  const { digest, mediaType } = survey.descriptor
-  const { manifests } = survey.content
-  const whole = new Map(survey.children.map((child) => [child.descriptor.digest, isWhole(child)]))
-  const platforms = manifests.flatMap(({ digest, platform }) =>
-    platform === undefined ? [] : [{ platform, digest, whole: whole.get(digest) ?? false }],
-  )
-  return {
-    digest,
-    mediaType,
-    whole: isWhole(survey),
-    missing: missingIn(survey),
-    ...(manifests.length > 0 && { platforms }),
-  }
-}
-
-const missingIn = ({ missing, children }: Survey): number =>
-  children.reduce((sum, child) => sum + missingIn(child), missing.length)
-
-function prospectOf(
-  { rule, upstreamRepository }: Named,
-  survey: Survey | undefined,
-  freshness: Explanation['freshness'],
-  { offline, clock }: ExplainOptions,
-): Prospect {
-  if (rule && !isAllowed(rule, upstreamRepository)) return 'kept out by the rule'
-  const canFetch = rule !== undefined && !offline
-  if (!survey) return canFetch ? 'fetched' : 'unknown'
-  const due = freshness && freshness.dueAt !== 'never' && !(freshness.checkedAt <= clock() && clock() < freshness.dueAt)
-  if (due) return 'served after a check'
-  const [some] = [survey, ...survey.children].filter((each) => each.content.manifests.length === 0 && isWhole(each))
-  return some || !canFetch ? 'served' : 'fetched in part'
-}
-
-function isAllowed(rule: Rule, upstreamRepository: string): boolean {
-  try {
-    assertAllowed(rule, upstreamRepository)
-    return true
-  } catch (error) {
-    if (isKind(error, 'unknown')) return false
-    throw error
-  }
-}

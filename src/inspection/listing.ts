@@ -25,6 +25,8 @@ export type ImageSummary = {
   pulledAt?: number
 }
 
+type Stored = { digest: Digest; size: number; isImage: boolean }
+
 /** The repositories whose names begin with `prefix`. A blob that several hold counts in each. */
 export async function* repositories(prefix: string, options: ListingOptions): AsyncIterable<RepositorySummary> {
   for await (const [repository] of options.metadata.repositories.entries({ prefix })) {
@@ -53,29 +55,28 @@ export async function* images(prefix: string, options: ListingOptions): AsyncIte
 }
 
 async function summaryOf(repository: string, options: ListingOptions): Promise<RepositorySummary> {
-  const { metadata, images } = options
   const summary: RepositorySummary = { repository, images: 0, bytes: 0 }
-  for await (const { digest, size } of blobsOf(repository, options)) {
+  for await (const { size, isImage } of storedOf(repository, options)) {
     summary.bytes += size
-    if (await images.get(repository, digest)) summary.images++
+    if (isImage) summary.images++
   }
   let pulledAt = 0
-  for await (const [, pull] of metadata.pulls.entries({ prefix: linkKey(repository, '' as Digest) })) {
+  for await (const [, pull] of options.metadata.pulls.entries({ prefix: linkKey(repository, '' as Digest) })) {
     pulledAt = Math.max(pulledAt, pull.pulledAt)
   }
   return pulledAt > 0 ? { ...summary, pulledAt } : summary
 }
 
 /** What a repository holds that is on disk. */
-export async function* blobsOf(
+export async function* storedOf(
   repository: string,
   { metadata, blobs, ruleOf }: Pick<ListingOptions, 'metadata' | 'blobs' | 'ruleOf'>,
-): AsyncIterable<{ digest: Digest; size: number }> {
+): AsyncIterable<Stored> {
   const prefix = linkKey(repository, '' as Digest)
   const rule = ruleOf(repository)
-  for await (const [key, link] of metadata.links.entries({ prefix })) {
+  for await (const [key, { size, mediaType, upstream }] of metadata.links.entries({ prefix })) {
     const digest = key.slice(prefix.length)
-    if (!isDigest(digest) || (rule && rule.upstream !== link.upstream)) continue
-    if ((await blobs.stat(digest))?.size === link.size) yield { digest, size: link.size }
+    if (!isDigest(digest) || (rule && rule.upstream !== upstream)) continue
+    if ((await blobs.stat(digest))?.size === size) yield { digest, size, isImage: mediaType !== undefined }
   }
 }

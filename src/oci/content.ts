@@ -64,9 +64,12 @@ function listedIn(members: readonly unknown[]): Listed[] {
   return [...listed.values()]
 }
 
+/** Whatever else stands there is no platform that anybody could ask for. */
 function platformIn(value: unknown): string | undefined {
-  if (!isRecord(value) || !isText(value.os) || !isText(value.architecture)) return undefined
-  return [value.os, value.architecture, value.variant].filter(isText).join('/')
+  if (!isRecord(value)) return undefined
+  const { os, architecture, variant } = value
+  const parts = isText(variant) ? [os, architecture, variant] : [os, architecture]
+  return parts.every((part) => isText(part) && /^[\w.+-]{1,64}$/.test(part)) ? parts.join('/') : undefined
 }
 
 const texts = (record: Document): Record<string, string> =>

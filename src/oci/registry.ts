@@ -1,5 +1,5 @@
 import type { Digest } from './digest.ts'
-import type { Kind } from './errors.ts'
+import type { Kind, RegistryError } from './errors.ts'
 import type { ByteRange, RangeSpec } from './range.ts'
 import type { Reference } from './reference.ts'
 
@@ -20,6 +20,20 @@ export type Outcome = {
   reason?: Kind | 'revalidating'
   /** How long the answer stays fresh, in milliseconds; negative once it is stale. */
   ttlMs?: number
+}
+
+/** What would become of a question about a manifest that is asked now, as far as that is known without asking. */
+export type Outlook = {
+  /** Which manifest it is; absent where that has to be asked, and where nobody is answered. */
+  digest?: Digest
+  /** Whether upstream is asked: not at all, before there is an answer, or while there is one already. */
+  asks: 'nobody' | 'first' | 'meanwhile'
+  /** When upstream last said what a tag points to, in milliseconds since the epoch. */
+  checkedAt?: number
+  /** What is told in place of an answer, or why a tag that is due is answered without a check. */
+  error?: RegistryError
+  /** When that ceases to count, in milliseconds since the epoch. */
+  againAt?: number
 }
 
 export type Resolved = {
@@ -69,7 +83,10 @@ export type Pull = {
   requestId?: string | undefined
   /** The caller has an answer that will do: an upstream short of quota refuses with `throttled`, and is not asked. */
   check?: boolean | undefined
-  /** Where a tag points is asked of the upstream, however lately that was done. */
+  /**
+   * Where a tag points is asked of the upstream, however lately that was done and whatever came of it. Where it cannot
+   * be asked, or does not say, that is thrown: nothing is answered in its place.
+   */
   refresh?: boolean | undefined
   /**
    * Called before an upstream is asked, for this caller, about something that is not cached; not where the caller joins

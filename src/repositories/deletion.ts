@@ -17,8 +17,15 @@ export type DeletionOptions = {
   forget: (digest: Digest) => void
 }
 
+/** What went from the disk. */
+export type Freed = { bytes: number; objects: number }
+
 /** `images` went, each with the tags that it had; `referenced` stay, for an index that stays lists them. */
-export type Deleted = { images: ReadonlyMap<Digest, readonly string[]>; referenced: readonly Digest[] }
+export type Deleted = {
+  images: ReadonlyMap<Digest, readonly string[]>
+  referenced: readonly Digest[]
+  freed: Freed
+}
 
 /** What a repository holds: every digest, with what it needs where it is a manifest. */
 type Held = ReadonlyMap<Digest, readonly Digest[] | undefined>
@@ -59,21 +66,26 @@ export class Deletion {
       const images = new Map<Digest, string[]>()
       for (const digest of going) images.set(digest, await this.#unlink(repository, digest))
       for (const digest of loose) await this.#unlink(repository, digest)
-      await this.#free(new Set([...going, ...loose]))
-      return { images, referenced }
+      const freed = await this.#free(new Set([...going, ...loose]))
+      return { images, referenced, freed }
     })
   }
 
   /** Deletes all that a repository holds. That there is such a repository is the caller's to forget. */
-  everything(repository: string): Promise<void> {
+  everything(repository: string): Promise<Deleted> {
     return this.#inTurn(async () => {
       const held = await this.#heldBy(repository)
-      for (const digest of held.keys()) await this.#unlink(repository, digest)
+      const images = new Map<Digest, string[]>()
+      for (const [digest, needs] of held) {
+        const tags = await this.#unlink(repository, digest)
+        if (needs) images.set(digest, tags)
+      }
       const left = tagKey(repository, '')
       for await (const [key] of this.#options.metadata.tags.entries({ prefix: left })) {
         await this.#options.metadata.tags.delete(key)
       }
-      await this.#free(new Set([...held].flatMap(([digest, needs = []]) => [digest, ...needs])))
+      const freed = await this.#free(new Set([...held].flatMap(([digest, needs = []]) => [digest, ...needs])))
+      return { images, referenced: [], freed }
     })
   }
 
@@ -112,22 +124,28 @@ export class Deletion {
   }
 
   /** Deletes the bytes of those that nothing links to, and no manifest needs, in any repository. */
-  async #free(digests: Set<Digest>): Promise<void> {
+  async #free(digests: Set<Digest>): Promise<Freed> {
     const { metadata, blobs, clock, isInUse, forget } = this.#options
     const since = clock()
+    const freed = { bytes: 0, objects: 0 }
     for await (const [key, { needs = [] }] of metadata.links.entries()) {
       digests.delete(key.slice(key.lastIndexOf('@') + 1) as Digest)
       for (const digest of needs) digests.delete(digest)
-      if (digests.size === 0) return
+      if (digests.size === 0) return freed
     }
     for (const digest of digests) {
       if (isInUse(digest, since)) continue
       forget(digest)
-      await blobs.delete(digest).catch((error: unknown) => {
+      const info = await blobs.stat(digest)
+      const deleted = await blobs.delete(digest).catch((error: unknown) => {
         const message = 'a deleted blob could not be removed'
         publish('cistern:fault', { where: 'blobs', kind: 'internal', message, reference: digest, error })
       })
+      if (!info || !deleted) continue
+      freed.bytes += info.size
+      freed.objects++
     }
+    return freed
   }
 
   async #inTurn<T>(work: () => Promise<T>): Promise<T> {

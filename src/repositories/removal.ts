@@ -1,10 +1,9 @@
-import type { Deletion } from './deletion.ts'
 import type { Images } from './images.ts'
 import type { Settings } from './settings.ts'
 
 export type Removal = {
   images: Pick<Images, 'list'>
-  deletion: Pick<Deletion, 'everything'>
+  deletion: { everything: (repository: string) => Promise<unknown> }
   settings: Pick<Settings, 'begin' | 'delete'>
   /** Milliseconds since the epoch. */
   clock: () => number

@@ -103,11 +103,16 @@ export const upstreamNameOf = (rule: Rule, local: string): string =>
 export const isAnonymous = ({ credential, credentials = [], mirrors = [] }: Rule): boolean =>
   [credential, ...credentials, ...mirrors.map((mirror) => mirror.credential)].every((source) => source === undefined)
 
-/** Throws `unknown` for a repository that the rule's patterns keep out: nobody is told that it exists. */
-export function assertAllowed(rule: Rule, upstreamName: string): void {
+/** Whether the rule's patterns let a repository, by its name upstream, be served. */
+export function isAllowed(rule: Rule, upstreamName: string): boolean {
   const { allow, deny } = rule.repositories
   const allowed = allow.length === 0 || allow.some((pattern) => matches(pattern, upstreamName))
-  if (!allowed || deny.some((pattern) => matches(pattern, upstreamName))) throw nameUnknown(upstreamName)
+  return allowed && !deny.some((pattern) => matches(pattern, upstreamName))
+}
+
+/** Throws `unknown` for a repository that is not: nobody is told that it exists. */
+export function assertAllowed(rule: Rule, upstreamName: string): void {
+  if (!isAllowed(rule, upstreamName)) throw nameUnknown(upstreamName)
 }
 
 /** How long `tag` stays fresh under `rule`, in milliseconds. */

@@ -1,7 +1,7 @@
 import type { BlobStore } from '../blobs/blob-store.ts'
 import { type Content, contentOf, type Listed } from '../oci/content.ts'
 import { type Digest, digestOf } from '../oci/digest.ts'
-import { corrupt } from '../oci/errors.ts'
+import { corrupt, isKind } from '../oci/errors.ts'
 import { isIndex, maxManifestSize } from '../oci/manifest.ts'
 import type { Descriptor } from '../oci/registry.ts'
 import type { Images } from '../repositories/images.ts'
@@ -16,12 +16,18 @@ export type Survey = {
   missing: Digest[]
   /** What an index lists, of which the manifest is here. */
   children: (Survey & { listed: Listed })[]
-  /** What an index lists, of which not even the manifest is. */
+  /** What an index lists, of which not even the manifest is, or not undamaged. */
   absent: Listed[]
 }
 
-/** Indexes within indexes; what lies deeper is not looked at. */
+/** Indexes within indexes; what lies deeper counts as absent. */
 const maxDepth = 3
+
+/** Of one image. Those of real ones are some dozens; what goes beyond counts as absent. */
+const maxManifests = 1000
+const maxBytes = 32 * 1024 * 1024
+
+type Budget = { manifests: number; bytes: number }
 
 /** What repositories hold of their images. Asks no upstream, and counts as no use. */
 export class Holdings {
@@ -40,10 +46,17 @@ export class Holdings {
   }
 
   /** `undefined` where the repository does not hold the manifest. Throws `corrupt` for one that is damaged. */
-  async survey(repository: string, digest: Digest, depth = maxDepth): Promise<Survey | undefined> {
+  survey(repository: string, digest: Digest): Promise<Survey | undefined> {
+    return this.#survey(repository, digest, maxDepth, { manifests: maxManifests, bytes: maxBytes })
+  }
+
+  async #survey(repository: string, digest: Digest, depth: number, left: Budget): Promise<Survey | undefined> {
+    if (depth < 0 || left.manifests <= 0 || left.bytes <= 0) return undefined
     const image = await this.images.get(repository, digest)
     const bytes = image && (await this.#read(digest))
     if (!image || !bytes) return undefined
+    left.manifests--
+    left.bytes -= bytes.length
     const content = contentOf(bytes)
     const survey: Survey = {
       descriptor: { mediaType: image.mediaType, digest, size: bytes.length },
@@ -59,7 +72,7 @@ export class Holdings {
       else survey.blobs.push({ digest, size })
     }
     for (const listed of content.manifests) {
-      const child = depth > 0 ? await this.survey(repository, listed.digest, depth - 1) : undefined
+      const child = await this.#survey(repository, listed.digest, depth - 1, left).catch(ifDamaged)
       if (child) survey.children.push({ ...child, listed })
       else survey.absent.push(listed)
     }
@@ -76,6 +89,10 @@ export class Holdings {
     if (digestOf(bytes, digest.startsWith('sha512:') ? 'sha512' : 'sha256') === digest) return bytes
     throw corrupt(`the stored manifest ${digest} has other bytes than its digest says`)
   }
+}
+
+function ifDamaged(error: unknown): undefined {
+  if (!isKind(error, 'corrupt')) throw error
 }
 
 /** Whether nothing of it is missing; an index is whole where all that it lists is. */

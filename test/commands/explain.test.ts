@@ -48,9 +48,8 @@ it('explains a hit, a stale tag, a missing image and an unknown prefix, and asks
     rule: {
       prefix: 'up.example',
       source: 'file',
-      upstream: upstream.url,
       repository: 'team/app',
-      credentials: ['puller, with the password of the configuration'],
+      upstreams: [{ upstream: upstream.url, credentials: ['puller, with the password of the configuration'] }],
     },
     cached: {
       digest: both.digest,
@@ -73,10 +72,10 @@ it('explains a hit, a stale tag, a missing image and an unknown prefix, and asks
   })
 
   const missing = await explained(cistern, 'up.example/team/app:nowhere')
-  expect(missing).toMatchObject({ pull: 'fetched', lastAnswer: { kind: 'unknown' } })
+  expect(missing).toMatchObject({ pull: 'refused', lastAnswer: { kind: 'unknown' } })
   expect(missing.cached).toBeUndefined()
   expect((await explained(cistern, 'up.example/other')).lastAnswer).toBeUndefined()
-  expect((await explained(cistern, 'up.example/secret/app')).pull).toBe('kept out by the rule')
+  expect(await explained(cistern, 'up.example/secret/app')).toMatchObject({ pull: 'refused', why: expect.any(String) })
 
   const unknown = await explained(cistern, 'registry.example/team/app:v1')
   expect(unknown).toEqual({
@@ -84,7 +83,8 @@ it('explains a hit, a stale tag, a missing image and an unknown prefix, and asks
     tag: 'v1',
     prefixes: ['up.example'],
     offline: false,
-    pull: 'unknown',
+    pull: 'refused',
+    why: 'no rule leads there',
     pullers: [],
   })
   expect(upstream.log).toEqual([])
@@ -97,7 +97,7 @@ it('explains a hit, a stale tag, a missing image and an unknown prefix, and asks
   expect(stdout).toMatch(
     /^image +up\.example\/team\/app:stable\npull +served\nrule +up\.example \(of the configuration\)\n/,
   )
-  expect(stdout).toContain('linux/arm64, not whole\n')
+  expect(stdout).toContain('linux/arm64: not whole\n')
   expect(stdout + JSON.stringify(hit)).not.toContain('canary')
 })
 
