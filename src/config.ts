@@ -14,7 +14,7 @@ import {
 import { builtInRules } from './rules/built-in.ts'
 import { inferDialect, knownRealmHosts } from './rules/dialects.ts'
 import { registryOrigin } from './rules/origin.ts'
-import type { Mirror, Rule } from './rules/rule.ts'
+import type { ForwardProxy, Mirror, Rule } from './rules/rule.ts'
 
 /** `caFile` is where `ca` was read from. */
 export type ConfiguredRule = Rule & { readonly caFile?: string }
@@ -97,12 +97,12 @@ function configOf(settings: Settings, env: Environment): Config {
       retryPauseMs: timeouts.retryPause,
     },
     rules: [...builtIn, ...rules],
-    proxy: proxyOf(env),
+    proxy: usualProxies(env),
   }
 }
 
 function ruleOf(settings: RuleSettings): ConfiguredRule {
-  const { ca, negativeTtl, staleWhileRevalidate, upstreams, ...rest } = settings
+  const { ca, negativeTtl, proxy, staleWhileRevalidate, upstreams, ...rest } = settings
   const upstream = registryOrigin(settings.upstream)
   const rule: ConfiguredRule = {
     ...rest,
@@ -113,19 +113,29 @@ function ruleOf(settings: RuleSettings): ConfiguredRule {
     dialect: settings.dialect ?? inferDialect(upstream, settings.prefix),
     realmHosts: settings.realmHosts ?? knownRealmHosts(upstream),
     ...(ca && { ca: ca.pem, caFile: ca.file }),
+    ...(proxy && { proxy: proxyOf(proxy) }),
   }
   return upstreams ? { ...rule, mirrors: upstreams.map((entry) => mirrorOf(entry, rule)) } : rule
 }
 
 function mirrorOf(entry: NonNullable<RuleSettings['upstreams']>[number], rule: Rule): Mirror {
-  const { upstream: named, ...credential } = typeof entry === 'string' ? { upstream: entry } : entry
+  const { upstream: named, credential, proxy } = typeof entry === 'string' ? { upstream: entry } : entry
   const upstream = registryOrigin(named)
   const own = upstream === rule.upstream
   const dialect = own ? rule.dialect : inferDialect(upstream, rule.prefix)
-  return { upstream, dialect, realmHosts: own ? rule.realmHosts : knownRealmHosts(upstream), ...credential }
+  return {
+    upstream,
+    dialect,
+    realmHosts: own ? rule.realmHosts : knownRealmHosts(upstream),
+    ...(credential && { credential }),
+    ...(proxy && { proxy: proxyOf(proxy) }),
+  }
 }
 
-function proxyOf(env: Environment): ProxySettings {
+const proxyOf = (proxy: NonNullable<RuleSettings['proxy']>): ForwardProxy | 'none' =>
+  typeof proxy === 'string' && proxy !== 'none' ? { url: proxy } : proxy
+
+function usualProxies(env: Environment): ProxySettings {
   const httpProxy = env.http_proxy || env.HTTP_PROXY
   const httpsProxy = env.https_proxy || env.HTTPS_PROXY
   const noProxy = env.no_proxy || env.NO_PROXY

@@ -177,6 +177,34 @@ describe('rules', () => {
   )
 })
 
+describe('the proxy of a rule', () => {
+  it('is none, an origin, or one with an account whose password stands in a file', () => {
+    expect(ruleOf('upstream: y')).not.toHaveProperty('proxy')
+    expect(ruleOf('upstream: y, proxy: none')?.proxy).toBe('none')
+    expect(ruleOf('upstream: y, proxy: "http://P:3128"')?.proxy).toEqual({ url: 'http://p:3128' })
+    const account = { url: 'https://p', username: 'u', passwordFile: 'f' }
+    expect(ruleOf(`upstream: y, proxy: ${JSON.stringify(account)}`)?.proxy).toEqual(account)
+    const mirrors = ruleOf('upstream: y, upstreams: [{ upstream: m, proxy: none }, y], proxy: "http://p"')?.mirrors
+    expect(mirrors).toMatchObject([{ upstream: 'https://m', proxy: 'none' }, { upstream: 'https://y' }])
+    expect(mirrors?.[1]).not.toHaveProperty('proxy')
+  })
+
+  it.each([
+    'p:3128',
+    'direct',
+    'socks5://p:1080',
+    'http://u:c4nary@p:3128',
+    'http://p/c4nary',
+    { url: 'http://p', username: 'u' },
+    { url: 'http://p', username: 'u', password: 'c4nary' },
+    { url: 'p', username: 'u', passwordFile: 'f' },
+  ])('is not %j', (proxy) => {
+    const faults = faultsOf(`rules: [{ prefix: x, upstream: y, proxy: ${JSON.stringify(proxy)} }]`)
+    expect(faults).toEqual([expect.stringContaining('rules[0].proxy')])
+    expect(faults.join()).not.toContain('c4nary')
+  })
+})
+
 describe('faults', () => {
   it('are all named at once, each with its place', () => {
     const text = `cache: { maxSize: 10 GiB }
@@ -359,7 +387,8 @@ rules:
     onUnknownTag: keep
     pin: ["base/*"]
     reserve: 5GiB
-    upstreams: ["http://m:1", { upstream: n, credential: { username: u, passwordFile: f } }, "http://h:1"]
+    upstreams: ["http://m:1", { upstream: n, credential: { username: u, passwordFile: f }, proxy: none }, "http://h:1"]
+    proxy: { url: "http://p:3128", username: u, passwordFile: f }
     fallThroughOnUnknown: true
     credentials: [{ username: u, passwordFile: f }, { dockerConfig: f }]
     staleWhileRevalidate: 1h

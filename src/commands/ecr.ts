@@ -12,7 +12,7 @@ export function controlOf(
   config: Config,
   { rules, secrets, settings, images, pullTimes, deletion, clock }: Core,
 ): Omit<EcrOptions, keyof OciOptions | keyof Lifecycle | 'tokens' | 'layerTokens'> {
-  const { registry, publicUrl, allowPrivateUpstreams } = config
+  const { registry, proxy, publicUrl, allowPrivateUpstreams } = config
   return {
     rules,
     secrets,
@@ -24,7 +24,7 @@ export function controlOf(
     publicUrl,
     clock,
     mayLeadTo: (origin) => allowPrivateUpstreams || isPublicOrigin(origin),
-    lookUpSecret: (arn) => lookUpSecret(arn, secrets),
+    lookUpSecret: (arn) => lookUpSecret(arn, { local: secrets, way: async () => proxy }),
     checkUpstream: (rule) => checkUpstream(rule, config, secrets),
   }
 }

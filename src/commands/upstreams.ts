@@ -1,7 +1,7 @@
 import type { OwnedRegistry } from '../cache/directory.ts'
 import type { Config } from '../config.ts'
 import type { LocalSecrets } from '../credentials/credentials.ts'
-import { accountsOf } from '../credentials/from-rule.ts'
+import { accountsOf, proxyCredentialsOf } from '../credentials/from-rule.ts'
 import { upstreamsOf } from '../rules/mirrors.ts'
 import { type Rule, upstreamHost } from '../rules/rule.ts'
 import { Fallback } from '../upstream/fallback.ts'
@@ -28,12 +28,14 @@ export async function checkUpstream(rule: Rule, config: Config, secrets: LocalSe
 
 function openSingle(rule: Rule, config: Config, secrets: LocalSecrets): Upstream {
   const { timeouts, allowPrivateUpstreams, proxy } = config
+  const proxyCredentials = proxyCredentialsOf(rule)
   return new Upstream({
     rule,
-    credentials: accountsOf(rule, secrets),
+    credentials: accountsOf(rule, { local: secrets, proxies: proxy }),
     timeouts,
     allowPrivate: allowPrivateUpstreams,
     userAgent: `cistern/${version}`,
     proxy,
+    ...(proxyCredentials && { proxyCredentials }),
   })
 }

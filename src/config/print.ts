@@ -1,6 +1,6 @@
 import { Document, isMap } from 'yaml'
 import type { Config, ConfiguredRule } from '../config.ts'
-import type { CredentialSource, Mirror, TagTtl } from '../rules/rule.ts'
+import type { CredentialSource, ForwardProxy, Mirror, TagTtl } from '../rules/rule.ts'
 import { formatAddress, formatNetwork } from './address.ts'
 import { formatDuration, formatSize } from './units.ts'
 
@@ -81,14 +81,24 @@ function written(rule: ConfiguredRule): Record<string, unknown> {
     ...(rule.pin && { pin: rule.pin }),
     ...(rule.reserve !== undefined && { reserve: formatSize(rule.reserve) }),
     ...(rule.caFile && { ca: rule.caFile }),
+    ...(rule.proxy && { proxy: writtenProxy(rule.proxy) }),
   }
 }
 
 const withoutPassword = (source: CredentialSource): CredentialSource =>
   'password' in source ? { ...source, password: '***' } : source
 
-const writtenMirror = ({ upstream, credential }: Mirror) =>
-  credential ? { upstream, credential: withoutPassword(credential) } : upstream
+const writtenProxy = (proxy: ForwardProxy | 'none') =>
+  proxy === 'none' || proxy.username !== undefined ? proxy : proxy.url
+
+const writtenMirror = ({ upstream, credential, proxy }: Mirror) =>
+  credential || proxy
+    ? {
+        upstream,
+        ...(credential && { credential: withoutPassword(credential) }),
+        ...(proxy && { proxy: writtenProxy(proxy) }),
+      }
+    : upstream
 
 function writtenTagTtl(ttls: readonly TagTtl[]): string | Map<string, string> {
   const [only, ...others] = ttls

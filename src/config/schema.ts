@@ -86,10 +86,25 @@ const credential = z.union(
   },
 )
 
+/** A proxy is seldom where its name without a scheme would lead. */
+const proxyUrl = written(
+  (value) => (/^https?:\/\//.test(value) ? parseOrigin(value) : undefined),
+  'must be http(s)://host[:port]; no user, path or query',
+)
+const proxy = z.union(
+  [z.literal('none'), proxyUrl, z.strictObject({ url: proxyUrl, username: name, passwordFile: file })],
+  { error: 'must be none, http(s)://host[:port] without a user, or { url, username, passwordFile }' },
+)
+
+const mirror = z.strictObject({
+  upstream: origin,
+  credential: credential.exactOptional(),
+  proxy: proxy.exactOptional(),
+})
 const upstreams = z
   .array(
-    z.union([origin, z.strictObject({ upstream: origin, credential: credential.exactOptional() })], {
-      error: 'must be host[:port], http(s)://host[:port] or { upstream, credential }',
+    z.union([origin, mirror], {
+      error: 'must be host[:port], http(s)://host[:port] or { upstream, credential, proxy }',
     }),
   )
   .min(1, 'must name an upstream')
@@ -133,6 +148,7 @@ const rule = z.strictObject({
   pin: z.array(pattern).exactOptional(),
   reserve: size.exactOptional(),
   ca: certificates.exactOptional(),
+  proxy: proxy.exactOptional(),
 })
 
 const policy = z.union([name, z.record(z.string(), z.json())], { error: 'must be a name, a file or a policy document' })

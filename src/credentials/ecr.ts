@@ -1,4 +1,5 @@
 import { unavailable } from '../oci/errors.ts'
+import { handlerFor, type Way } from './aws-handler.ts'
 import type { Credential, Credentials } from './credentials.ts'
 import { KeptCredentials, type Lease } from './kept-credentials.ts'
 
@@ -8,20 +9,31 @@ export type EcrOptions = {
   registryId?: string
 }
 
+export type LeaseOptions = {
+  /** What stands between us and AWS at present; absent, nothing. */
+  way?: (() => Promise<Way>) | undefined
+  /** Milliseconds of a clock that never goes back. */
+  now?: () => number
+}
+
 const hourMs = 3_600_000
 const patienceMs = 10_000
 const registryHost = /^(\d{12})\.dkr[.-]ecr(?:-fips)?\.([a-z0-9-]+)\.(?:amazonaws\.com(?:\.cn)?|on\.aws)$/
 
 /** The password of a private Amazon ECR registry: good for twelve hours, and renewed an hour before they are over. */
-export function ecrCredentials(upstreamHost: string, options: EcrOptions = {}, now?: () => number): Credentials {
+export function ecrCredentials(
+  upstreamHost: string,
+  options: EcrOptions = {},
+  { way = async () => ({}), now }: LeaseOptions = {},
+): Credentials {
   const [, registryId, region] = registryHost.exec(upstreamHost) ?? []
   const found = { ...(registryId && { registryId }), ...(region && { region }), ...options }
-  return new KeptCredentials(() => fetchPassword(found), now)
+  return new KeptCredentials(async () => fetchPassword(found, await way()), now)
 }
 
-async function fetchPassword({ region, registryId }: EcrOptions): Promise<Lease> {
+async function fetchPassword({ region, registryId }: EcrOptions, way: Way): Promise<Lease> {
   const { ECRClient, GetAuthorizationTokenCommand } = await import('@aws-sdk/client-ecr')
-  const client = new ECRClient(region ? { region } : {})
+  const client = new ECRClient({ requestHandler: handlerFor(way), ...(region && { region }) })
   try {
     const command = new GetAuthorizationTokenCommand(registryId ? { registryIds: [registryId] } : {})
     const { authorizationData = [] } = await client.send(command, { abortSignal: AbortSignal.timeout(patienceMs) })

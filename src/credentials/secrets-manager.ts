@@ -1,10 +1,13 @@
 import { unavailable } from '../oci/errors.ts'
+import { handlerFor, type Way } from './aws-handler.ts'
 import type { Credential, Credentials, LocalSecrets, SecretFault } from './credentials.ts'
 import { KeptCredentials, type Lease } from './kept-credentials.ts'
 
 export type SecretOptions = {
   /** Looked at before AWS is asked. */
   local?: LocalSecrets | undefined
+  /** What stands between us and AWS at present; absent, nothing. */
+  way?: (() => Promise<Way>) | undefined
   /** Milliseconds of a clock that never goes back. */
   now?: () => number
 }
@@ -29,10 +32,10 @@ class UnusableSecret extends Error {
  *
  * https://docs.aws.amazon.com/AmazonECR/latest/userguide/pull-through-cache-creating-secret.html
  */
-export function secretsManagerCredentials(secretArn: string, { local, now }: SecretOptions = {}): Credentials {
+export function secretsManagerCredentials(secretArn: string, { now, ...from }: SecretOptions = {}): Credentials {
   return new KeptCredentials(async () => {
     try {
-      return await leaseOf(secretArn, local)
+      return await leaseOf(secretArn, from)
     } catch (cause) {
       throw unavailable('the credential cannot be read from Secrets Manager', { cause })
     }
@@ -42,20 +45,20 @@ export function secretsManagerCredentials(secretArn: string, { local, now }: Sec
 /** The whole ARN of a secret that is a credential, or what is wrong with it as one. Keeps nothing. */
 export async function lookUpSecret(
   secretArn: string,
-  local?: LocalSecrets,
+  from: SecretOptions = {},
 ): Promise<{ arn: string } | { fault: SecretFault }> {
   try {
-    const { arn } = await leaseOf(secretArn, local)
+    const { arn } = await leaseOf(secretArn, from)
     return { arn }
   } catch (error) {
     return { fault: error instanceof UnusableSecret ? error.fault : 'inaccessible' }
   }
 }
 
-async function leaseOf(secretArn: string, local: LocalSecrets | undefined): Promise<Lease & { arn: string }> {
+async function leaseOf(secretArn: string, { local, way }: SecretOptions): Promise<Lease & { arn: string }> {
   const kept = keptSecret(secretArn, local)
   if (kept) return { credential: credentialIn(kept.value), lifeMs: 0, arn: kept.arn }
-  const { value, arn } = await fetchSecret(secretArn)
+  const { value, arn } = await fetchSecret(secretArn, (await way?.()) ?? {})
   return { credential: credentialIn(value), lifeMs, arn }
 }
 
@@ -70,10 +73,10 @@ function keptSecret(secretArn: string, local: LocalSecrets | undefined): FoundSe
   }
 }
 
-async function fetchSecret(secretArn: string): Promise<FoundSecret> {
+async function fetchSecret(secretArn: string, way: Way): Promise<FoundSecret> {
   const { GetSecretValueCommand, SecretsManagerClient } = await import('@aws-sdk/client-secrets-manager')
   const region = secretArn.split(':')[3]
-  const client = new SecretsManagerClient(region ? { region } : {})
+  const client = new SecretsManagerClient({ requestHandler: handlerFor(way), ...(region && { region }) })
   try {
     const command = new GetSecretValueCommand({ SecretId: secretArn })
     const answer = await client.send(command, { abortSignal: AbortSignal.timeout(patienceMs) })

@@ -8,7 +8,7 @@ export function upstreamsOf(rule: Rule): Rule[] {
   const { mirrors = [], ...own } = rule
   const { credential: _, credentials: __, ...anonymous } = own
   const all = mirrors.map((mirror): Rule => {
-    if (mirror.upstream === rule.upstream && !mirror.credential) return own
+    if (mirror.upstream === rule.upstream && !mirror.credential) return { ...own, ...mirror }
     return { ...anonymous, ...mirror }
   })
   return mirrors.some(({ upstream }) => upstream === rule.upstream) ? all : [...all, own]

@@ -11,6 +11,9 @@ export type CredentialSource =
   | { dockerConfig: string }
   | { ecr: { region?: string; registryId?: string } }
 
+/** A proxy for HTTP and HTTPS, named by its origin. Its password is read late and again. */
+export type ForwardProxy = { readonly url: string; readonly username?: string; readonly passwordFile?: string }
+
 /** How long tags that match `pattern` stay fresh, in milliseconds; `*` stands for any run of characters. */
 export type TagTtl = { pattern: string; ttlMs: number }
 
@@ -31,6 +34,8 @@ export type Mirror = {
   readonly realmHosts: readonly string[]
   /** Absent for a mirror that is asked without; the rule's own upstream then takes those of the rule. */
   readonly credential?: CredentialSource
+  /** In the place of the rule's. */
+  readonly proxy?: ForwardProxy | 'none'
 }
 
 /** Where one prefix leads. */
@@ -71,8 +76,10 @@ export type Rule = {
   readonly pin?: readonly string[]
   /** Bytes of this rule's images that eviction leaves alone. */
   readonly reserve?: number
-  /** Certificates in PEM trusted for this upstream besides the system's. */
+  /** Certificates in PEM trusted for this upstream, and its proxy, besides the system's. */
   readonly ca?: string
+  /** What stands between us and every host that this rule leads to; absent, what the environment says. */
+  readonly proxy?: ForwardProxy | 'none'
 }
 
 /** The port is part of it: `https://host:5000`. */

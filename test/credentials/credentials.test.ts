@@ -1,13 +1,16 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { inspect } from 'node:util'
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { ecrCredentials } from '../../src/credentials/ecr.ts'
-import { credentialsOf } from '../../src/credentials/from-rule.ts'
+import { accountsOf, credentialsOf, type Surroundings } from '../../src/credentials/from-rule.ts'
 import { secretsManagerCredentials } from '../../src/credentials/secrets-manager.ts'
-import type { CredentialSource } from '../../src/rules/rule.ts'
+import type { CredentialSource, Rule } from '../../src/rules/rule.ts'
 import { credentialsContract, user } from '../contracts/credentials.ts'
 import { AwsJson } from '../support/aws-json.ts'
+import { ruleTo } from '../support/faulty-rule.ts'
+import { ForwardProxy } from '../support/forward-proxy.ts'
 
 const secretArn = 'arn:aws:secretsmanager:eu-west-3:123456789012:secret:ecr-pullthroughcache/hub-AbCdEf'
 const ecrHost = '123456789012.dkr.ecr.eu-west-3.amazonaws.com'
@@ -199,7 +202,7 @@ describe('a password of ECR', () => {
       authorizationData: [{ authorizationToken: base64('AWS:p'), expiresAt }],
     })
     aws.calls.length = 0
-    const credentials = ecrCredentials(ecrHost, {}, () => now)
+    const credentials = ecrCredentials(ecrHost, {}, { now: () => now })
     expect(await credentials.get()).toEqual({ username: 'AWS', password: 'p' })
     now = 10.9 * 3_600_000
     await credentials.get()
@@ -216,5 +219,60 @@ describe('a password of ECR', () => {
     await ecrCredentials(ecrHost, { region: 'us-west-2', registryId: '210987654321' }).get()
     expect(aws.calls[0]?.input).toEqual({ registryIds: ['210987654321'] })
     expect(aws.calls[0]?.authorization).toContain('/us-west-2/ecr/')
+  })
+})
+
+describe('AWS, asked for a credential', () => {
+  const rule = ruleTo(`https://${ecrHost}`, { credential: { ecr: {} } })
+  const account = { username: 'someone', password: 'canary: of a pröxy' }
+  const named = { AWS_ENDPOINT_URL_ECR: '', AWS_ENDPOINT_URL_SECRETS_MANAGER: '' }
+
+  beforeEach(() => {
+    const nobodyKnows = aws.url.replace('127.0.0.1', 'aws.test')
+    for (const name of Object.keys(named) as (keyof typeof named)[]) {
+      named[name] = process.env[name] ?? ''
+      process.env[name] = nobodyKnows
+    }
+    aws.operations.GetAuthorizationToken = () => ({ authorizationData: [{ authorizationToken: base64('AWS:p') }] })
+    aws.operations.GetSecretValue = () => ({ SecretString: '{"username":"u","accessToken":"p"}' })
+    return () => void Object.assign(process.env, named)
+  })
+
+  const ask = async (changes: Partial<Rule>, proxies?: Surroundings['proxies']) => {
+    const [credentials] = accountsOf({ ...rule, ...changes }, proxies && { proxies })
+    return credentials?.get()
+  }
+
+  it('is reached through the proxy of the rule, by the credential in its file', async () => {
+    await using proxy = await ForwardProxy.start({ account })
+    const passwordFile = join(directory, 'proxy-password')
+    await writeFile(passwordFile, `${account.password}\n`)
+    const own = { url: proxy.url, username: account.username, passwordFile }
+    await using usual = await ForwardProxy.start()
+
+    expect(await ask({ proxy: own }, { httpProxy: usual.url })).toEqual({ username: 'AWS', password: 'p' })
+    expect(await ask({ proxy: own, credential: { secretArn } })).toEqual({ username: 'u', password: 'p' })
+    expect(proxy.asked).toHaveLength(2)
+    expect(proxy.asked[0]).toContain('aws.test')
+    expect(usual.asked).toEqual([])
+  })
+
+  it('is reached through the proxy of the environment, unless the rule or NO_PROXY says otherwise', async () => {
+    await using usual = await ForwardProxy.start()
+    expect(await ask({}, { httpProxy: usual.url })).toEqual({ username: 'AWS', password: 'p' })
+    expect(usual.asked).toHaveLength(1)
+    Object.assign(process.env, { AWS_ENDPOINT_URL_ECR: aws.url })
+    await ask({ proxy: 'none' }, { httpProxy: usual.url })
+    await ask({}, { httpProxy: usual.url, noProxy: '127.0.0.1' })
+    expect(usual.asked).toHaveLength(1)
+  })
+
+  it('does not tell of the proxy that refuses', async () => {
+    await using proxy = await ForwardProxy.start({ account })
+    const passwordFile = join(directory, 'wrong-password')
+    await writeFile(passwordFile, 'canary-wrong')
+    const failure = await ask({ proxy: { url: proxy.url, username: 'someone', passwordFile } }).catch((e: Error) => e)
+    expect(failure).toMatchObject({ kind: 'unavailable' })
+    expect(inspect(failure, { depth: 9, showHidden: true })).not.toContain('canary')
   })
 })

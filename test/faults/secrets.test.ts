@@ -2,10 +2,10 @@ import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { type FaultyUpstream, image, randomBlob, startUpstream } from '../support/faulty-upstream.ts'
+import { ForwardProxy } from '../support/forward-proxy.ts'
 import { root } from '../support/paths.ts'
 import { run } from '../support/process.ts'
 import { type Got, take } from './client.ts'
-import { Gatekeeper } from './gatekeeper.ts'
 import { Ground, ruleTo } from './ground.ts'
 import { Scratch } from './scratch.ts'
 import { SecretsService } from './secrets-service.ts'
@@ -16,7 +16,7 @@ const user = 'operator'
 const canary = (slot: string) => `canary-${slot}-7f3a`
 const base64 = (text: string) => Buffer.from(text).toString('base64')
 const rules = ['inline', 'file', 'docker', 'aws', 'accounts', 'mirror']
-const slots = [...rules, 'client', 'proxy', 'rotated']
+const slots = [...rules, 'client', 'proxy', 'gate', 'rotated']
 
 const resources = new AsyncDisposableStack()
 const upstreams: Record<string, FaultyUpstream> = {}
@@ -24,21 +24,29 @@ const answers: Got[] = []
 let ground: Ground
 let cdn: FaultyUpstream
 let env: NodeJS.ProcessEnv
+let scratch: Scratch
 let printed = ''
 
 beforeAll(async () => {
-  const scratch = resources.use(await Scratch.start())
+  scratch = resources.use(await Scratch.start())
   const aws = resources.use(await SecretsService.start({ username: user, accessToken: canary('aws') }))
   cdn = resources.use(await startUpstream())
-  for (const name of [...rules, 'signing', 'proxied']) upstreams[name] = resources.use(await startUpstream())
+  for (const name of [...rules, 'signing', 'proxied', 'gated']) upstreams[name] = resources.use(await startUpstream())
   const url = (name: string) => upstreams[name]?.url ?? ''
-  const proxy = resources.use(await Gatekeeper.start(user, canary('proxy'), new URL(url('proxied')).port))
+  const ports = { 'upstream.test': new URL(url('proxied')).port, 'gated.test': new URL(url('gated')).port }
+  const [proxy, gate] = await Promise.all(
+    ['proxy', 'gate'].map(async (slot) => {
+      const account = { username: user, password: canary(slot) }
+      return resources.use(await ForwardProxy.start({ account, ports }))
+    }),
+  )
+  const gateFile = await scratch.write('gate', `${canary('gate')}\n`)
   const passwordFile = await scratch.write('password', `${canary('file')}\n`)
   const auths = { [upstreams.docker?.host ?? '']: { auth: base64(`${user}:${canary('docker')}`) } }
   const dockerConfig = await scratch.write('config.json', JSON.stringify({ auths }))
   env = {
     ...aws.env,
-    HTTP_PROXY: `http://${user}:${canary('proxy')}@127.0.0.1:${proxy.port}`,
+    HTTP_PROXY: `http://${user}:${canary('proxy')}@127.0.0.1:${proxy?.port}`,
     NO_PROXY: '127.0.0.1',
   }
   ground = resources.use(
@@ -60,6 +68,9 @@ beforeAll(async () => {
           upstreams: [{ upstream: url('mirror'), credential: { username: user, password: canary('mirror') } }],
         }),
         ruleTo('proxied.test', 'http://upstream.test'),
+        ruleTo('gated.test', 'http://gated.test', {
+          proxy: { url: gate?.url, username: user, passwordFile: gateFile },
+        }),
       ],
     }),
   )
@@ -147,12 +158,22 @@ describe('secrets', () => {
     expectSilence()
   })
 
-  it('in the URL of a proxy are shown to the proxy alone', async () => {
-    const { config } = upstreams.proxied?.addImage(repository, 'v1', image({ seed: 'proxied' })) ?? {}
-    expect(await pull('proxied.test', 'manifests/v1', `blobs/${config?.digest}`)).toEqual([200, 200])
-    expect(JSON.stringify(upstreams.proxied?.requests())).not.toContain('canary')
-    await upstreams.proxied?.goDown()
-    expect(await pull('proxied.test', 'manifests/v2')).toEqual([502])
+  it.each(['proxied', 'gated'])('of the proxy of the slot %s are shown to the proxy alone', async (slot) => {
+    const upstream = upstreams[slot]
+    const { config } = upstream?.addImage(repository, 'v1', image({ seed: slot })) ?? {}
+    expect(await pull(`${slot}.test`, 'manifests/v1', `blobs/${config?.digest}`)).toEqual([200, 200])
+    expect(upstream?.requests().length).toBeGreaterThan(0)
+    expect(JSON.stringify(upstream?.requests())).not.toContain('canary')
+    await upstream?.goDown()
+    expect(await pull(`${slot}.test`, 'manifests/v2')).toEqual([502])
+    expectSilence()
+  })
+
+  it('that a proxy does not take are told to nobody', async () => {
+    await writeFile(join(scratch.directory, 'gate'), canary('rotated'))
+    expect(await pull('gated.test', 'manifests/v3')).toEqual([502])
+    const said = () => ground.cistern.logs.some((line) => line.includes('the proxy does not lead to gated.test (407)'))
+    await expect.poll(said).toBe(true)
     expectSilence()
   })
 

@@ -20,19 +20,21 @@ const sequence = (...parts: Uint8Array[]) => der(0x30, ...parts)
 const utcTime = (time: Date) => der(0x17, Buffer.from(`${time.toISOString().replace(/[-:T]/g, '').slice(2, 14)}Z`))
 
 export type CertificateOptions = {
-  /** Of the only name it is good for. */
+  /** The only name it is good for: an address, or else the name of a host. */
   ip?: [number, number, number, number]
+  name?: string
   expired?: boolean
 }
 
 /** A certificate that vouches for itself, and its key, both in PEM. */
-export function selfSigned({ ip = [127, 0, 0, 1], expired = false }: CertificateOptions = {}) {
+export function selfSigned({ ip = [127, 0, 0, 1], name: host, expired = false }: CertificateOptions = {}) {
   const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
   const day = 86_400_000
   const [from, to] = expired ? [-3, -2] : [-1, 1]
   const name = sequence(der(0x31, sequence(oid('commonName'), der(0x0c, Buffer.from(`test ${randomUUID()}`)))))
   const authority = sequence(oid('basicConstraints'), der(0x04, sequence(der(0x01, Buffer.from([0xff])))))
-  const address = sequence(oid('subjectAltName'), der(0x04, sequence(der(0x87, Buffer.from(ip)))))
+  const goodFor = host === undefined ? der(0x87, Buffer.from(ip)) : der(0x82, Buffer.from(host))
+  const address = sequence(oid('subjectAltName'), der(0x04, sequence(goodFor)))
   const body = sequence(
     der(0xa0, der(0x02, Buffer.from([2]))),
     der(0x02, Buffer.from([1])),
@@ -47,6 +49,6 @@ export function selfSigned({ ip = [127, 0, 0, 1], expired = false }: Certificate
   const certificate = sequence(body, sequence(oid('ecdsaWithSha256')), signature).toString('base64')
   return {
     key: privateKey.export({ type: 'pkcs8', format: 'pem' }).toString(),
-    cert: `-----BEGIN CERTIFICATE-----\n${certificate.replace(/.{64}/g, '$&\n')}\n-----END CERTIFICATE-----\n`,
+    cert: `-----BEGIN CERTIFICATE-----\n${certificate.match(/.{1,64}/g)?.join('\n')}\n-----END CERTIFICATE-----\n`,
   }
 }

@@ -14,6 +14,8 @@ export type { Fault, RequestKind, Seen, TokenPolicy }
 export type UpstreamSettings = {
   /** Serves TLS with this key and certificate, in PEM. */
   tls?: { key: string; cert: string }
+  /** What its URL calls it, for whoever has somebody who knows that name; else its address. */
+  name?: string
   /** Whether the referrers API exists; by default it does. */
   referrers?: boolean
   /** Entries per page of tags and referrers, whatever the client asks for. */
@@ -58,11 +60,11 @@ export class FaultyUpstream implements AsyncDisposable {
 
   /** The origin: scheme, host and port. */
   get url(): string {
-    return `${this.settings.tls ? 'https' : 'http'}://127.0.0.1:${this.#port}`
+    return `${this.settings.tls ? 'https' : 'http'}://${this.host}`
   }
 
   get host(): string {
-    return `127.0.0.1:${this.#port}`
+    return `${this.settings.name ?? '127.0.0.1'}:${this.#port}`
   }
 
   // What it holds
