@@ -65,7 +65,7 @@ export async function openCore(config: Config, { fileSystem, clock = Date.now }:
   await settings.restore(metadata.since)
   const book = new RuleBook(config.rules, config.defaultUpstream)
   const storage = opened.use(await openStorage(config, metadata, book, { clock, fileSystem }))
-  const { blobs, memory, uses } = storage
+  const { blobs, memory, uses, holds } = storage
   const { revalidateMs, retryPauseMs } = config.timeouts
   const fills = new Fills(blobs)
   const pullTimes = new PullTimes(metadata, clock)
@@ -74,7 +74,7 @@ export async function openCore(config: Config, { fileSystem, clock = Date.now }:
     blobs,
     pullTimes,
     clock,
-    isInUse: (digest, since) => fills.has(digest) || (uses.latest(digest) ?? 0) >= since,
+    isInUse: (digest, since) => fills.has(digest) || holds.has(digest) || (uses.latest(digest) ?? 0) >= since,
     forget: (digest) => memory.delete(digest),
   })
   const lastAnswers = new LastAnswers(clock)

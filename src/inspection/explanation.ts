@@ -94,7 +94,7 @@ export async function explain(text: string, ask: boolean, options: ExplainOption
     ...(freshness && { freshness }),
     ...(lastAnswer && { lastAnswer }),
     ...(failures.length > 0 && { failures: failures.slice(0, maxFailures) }),
-    pullers: await pullersOf(repository, options),
+    pullers: allowed ? await pullersOf(repository, options) : [],
   }
 }
 

@@ -45,16 +45,16 @@ function parse(bytes: Uint8Array): Document {
   throw corrupt('a manifest is not a JSON object')
 }
 
-/** Each digest once. Layers that registries may not hand on are not theirs to have. */
+/** Each digest once for each platform. Layers that registries may not hand on are not theirs to have. */
 function listedIn(members: readonly unknown[]): Listed[] {
-  const listed = new Map<Digest, Listed>()
+  const listed = new Map<string, Listed>()
   for (const descriptor of members.flat()) {
     if (!isRecord(descriptor) || !isText(descriptor.digest) || !isDigest(descriptor.digest)) continue
     if (isText(descriptor.mediaType) && /foreign|nondistributable/.test(descriptor.mediaType)) continue
     const { digest, size } = descriptor
     const platform = platformIn(descriptor.platform)
     const about = isRecord(descriptor.annotations) ? descriptor.annotations['vnd.docker.reference.digest'] : undefined
-    listed.set(digest, {
+    listed.set(`${digest} ${platform}`, {
       digest,
       ...(Number.isSafeInteger(size) && (size as number) >= 0 && { size: size as number }),
       ...(platform !== undefined && { platform }),

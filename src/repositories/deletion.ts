@@ -11,7 +11,7 @@ export type DeletionOptions = {
   pullTimes: PullTimes
   /** Milliseconds since the epoch. */
   clock: () => number
-  /** Whether content is on its way into the store, or was asked for since then. */
+  /** Whether content is on its way into the store, held by some work, or was asked for since then. */
   isInUse: (digest: Digest, since: number) => boolean
   /** Lets go of what is in memory of content whose bytes go. */
   forget: (digest: Digest) => void

@@ -35,7 +35,7 @@ export function partOf({ descriptor, content, ...survey }: Survey, platforms: re
     const own = survey && partOf(survey)
     if (own && own.missing.length === 0) {
       for (const [digest, size] of own.held) held.set(digest, size)
-      part.manifests.push(...own.manifests)
+      part.manifests.push(...own.manifests.filter((manifest) => !part.manifests.includes(manifest)))
       if (platform !== undefined && !about) part.platforms.push(platform)
     } else if (!about || platforms.length === 0) {
       const lacks = own ? own.missing : [{ digest }]

@@ -1,19 +1,19 @@
+import { spawn } from 'node:child_process'
+import { createHash } from 'node:crypto'
+import { once } from 'node:events'
 import { existsSync } from 'node:fs'
+import { get, type IncomingMessage } from 'node:http'
 import { join } from 'node:path'
+import { text } from 'node:stream/consumers'
 import { expect, it } from 'vitest'
 import { type CisternProcess, startCistern } from '../support/cistern.ts'
 import { command } from '../support/command.ts'
-import { type Image, image, startUpstream } from '../support/faulty-upstream.ts'
+import { image, index, startUpstream } from '../support/faulty-upstream.ts'
 import { fetchDigest } from '../support/http.ts'
+import { root } from '../support/paths.ts'
+import { blobFile, pullImage, pullIndex } from '../support/pull.ts'
 
-const fileOf = ({ dataDir }: CisternProcess, digest: string) =>
-  join(dataDir, 'v1', 'blobs', 'sha256', digest.slice(7, 9), digest.slice(7))
-
-/** Pulls an image as clients do. */
-async function pull({ url }: CisternProcess, repository: string, tag: string, { config, layers }: Image) {
-  await fetchDigest(`${url}/v2/up.example/${repository}/manifests/${tag}`)
-  for (const { digest } of [config, ...layers]) await fetchDigest(`${url}/v2/up.example/${repository}/blobs/${digest}`)
-}
+const holds = (cistern: CisternProcess, digest = '') => existsSync(blobFile(cistern, digest))
 
 async function json(cistern: CisternProcess, name: string, ...args: string[]) {
   const { status, stdout, stderr } = await command(cistern, name, '--json', ...args)
@@ -30,8 +30,8 @@ it('lists what is cached, and counts what that spares, running or not', async ()
   await using cistern = await startCistern({ rules: [{ prefix: 'up.example', upstream: upstream.url }] })
   const app = upstream.addImage('team/app', 'v1', image({ layers: [5000, 7000] }))
   const bytes = app.bytes.length + app.config.size + 12_000
-  await pull(cistern, 'team/app', 'v1', app)
-  await pull(cistern, 'team/app', 'v1', app)
+  await pullImage(cistern, 'up.example/team/app', app, 'v1')
+  await pullImage(cistern, 'up.example/team/app', app, 'v1')
 
   const [repository] = await json(cistern, 'ls')
   expect(repository).toEqual({ repository: 'up.example/team/app', images: 1, bytes, pulledAt: expect.any(Number) })
@@ -125,10 +125,10 @@ it('purges a tag, an image and a repository, and frees what nothing else needs',
   upstream.addImage('app', 'v2', app)
   upstream.addImage('copy', 'v1', app)
   const other = upstream.addImage('app', 'other', image({ layers: [9000], seed: 'other' }))
-  await pull(cistern, 'app', 'v1', app)
-  await pull(cistern, 'app', 'v2', app)
-  await pull(cistern, 'app', 'other', other)
-  const [layer, otherLayer] = [app.layers[0]?.digest ?? '', other.layers[0]?.digest ?? '']
+  await pullImage(cistern, 'up.example/app', app, 'v1')
+  await pullImage(cistern, 'up.example/app', app, 'v2')
+  await pullImage(cistern, 'up.example/app', other, 'other')
+  const [layer, otherLayer] = [app.layers[0]?.digest, other.layers[0]?.digest]
 
   expect(await json(cistern, 'purge', 'up.example/app:v2')).toMatchObject([
     { tags: ['v2'], images: [], freed: { bytes: 0, objects: 0 } },
@@ -137,9 +137,9 @@ it('purges a tag, an image and a repository, and frees what nothing else needs',
   expect((await command(cistern, 'purge', 'up.example/app:other')).stdout).toMatch(
     /^up\.example\/app: 1 image and 1 tag went, and \d+\.\d KiB in 3 objects\n$/,
   )
-  expect([existsSync(fileOf(cistern, otherLayer)), existsSync(fileOf(cistern, layer))]).toEqual([false, true])
-  await pull(cistern, 'app', 'other', other)
-  await pull(cistern, 'copy', 'v1', app)
+  expect([holds(cistern, otherLayer), holds(cistern, layer)]).toEqual([false, true])
+  await pullImage(cistern, 'up.example/app', other, 'other')
+  await pullImage(cistern, 'up.example/copy', app, 'v1')
   await cistern.stop()
   const [purged] = await json(cistern, 'purge', 'up.example/app')
   expect(purged).toEqual({
@@ -149,7 +149,80 @@ it('purges a tag, an image and a repository, and frees what nothing else needs',
     referenced: [],
     freed: { bytes: size, objects: 3 },
   })
-  expect([existsSync(fileOf(cistern, otherLayer)), existsSync(fileOf(cistern, layer))]).toEqual([false, true])
+  expect([holds(cistern, otherLayer), holds(cistern, layer)]).toEqual([false, true])
   const again = await command(cistern, 'purge', 'up.example/app:v1')
   expect([again.status, again.stderr]).toEqual([1, 'cistern: manifest v1 is unknown in up.example/app\n'])
 })
+
+it('purges what is being sent, and what is on its way, and nobody gets less of it', async () => {
+  await using upstream = await startUpstream()
+  await using cistern = await startCistern({ rules: [{ prefix: 'up.example', upstream: upstream.url }] })
+  const size = 64 * 1024 * 1024
+  const app = upstream.addImage('app', 'v1', image({ layers: [size] }))
+  const [layer] = app.layers
+  await pullImage(cistern, 'up.example/app', app, 'v1')
+  const at = `${cistern.url}/v2/up.example/app`
+
+  const sending = await begun(`${at}/blobs/${layer?.digest}`)
+  const [purged] = await json(cistern, 'purge', 'up.example/app:v1')
+  expect(purged.freed).toEqual({ bytes: app.bytes.length + app.config.size + size, objects: 3 })
+  expect(holds(cistern, layer?.digest)).toBe(false)
+  expect(await digestOfRest(sending)).toBe(layer?.digest)
+
+  const resume = Promise.withResolvers<void>()
+  upstream.fault('blob', { pauseAfter: 1_000_000, resume: resume.promise, times: 1 })
+  await fetchDigest(`${at}/manifests/v1`)
+  const coming = await begun(`${at}/blobs/${layer?.digest}`)
+  expect(await json(cistern, 'purge', `up.example/app@${app.digest}`)).toMatchObject([{ images: [app.digest] }])
+  resume.resolve()
+  expect(await digestOfRest(coming)).toBe(layer?.digest)
+}, 60_000)
+
+it('takes a tag from an image that an index needs, and leaves the image', async () => {
+  await using upstream = await startUpstream()
+  const rules = [{ prefix: 'up.example', upstream: upstream.url }]
+  await using cistern = await startCistern({ rules, config: { publicUrl: 'http://cache.example:5000' } })
+  const child = image()
+  const both = upstream.addIndex('app', 'v1', index([child]))
+  upstream.addImage('app', 'v1-amd64', child)
+  await pullIndex(cistern, 'up.example/app', both, 'v1')
+  await pullImage(cistern, 'up.example/app', child, 'v1-amd64')
+
+  expect(await json(cistern, 'purge', 'cache.example:5000/up.example/app:v1-amd64')).toEqual([
+    {
+      repository: 'up.example/app',
+      images: [],
+      tags: ['v1-amd64'],
+      referenced: [child.digest],
+      freed: { bytes: 0, objects: 0 },
+    },
+  ])
+  const { status, stdout } = await command(cistern, 'purge', `up.example/app@${child.digest}`)
+  expect([status, stdout]).toEqual([1, expect.stringContaining(`${child.digest} stays: an index lists it`)])
+  expect(holds(cistern, child.layers[0]?.digest)).toBe(true)
+  expect(await json(cistern, 'purge', 'up.example/app:v1')).toMatchObject([{ freed: { objects: 5 } }])
+  expect((await command(cistern, 'ls')).stdout).toMatch(/^REPOSITORY .*\nup\.example\/app {2}0 {7}0 B {3}-\n$/)
+  const gone = await command(cistern, 'purge', 'up.example/elsewhere')
+  expect([gone.status, gone.stderr]).toEqual([1, 'cistern: nothing of up.example/elsewhere is cached\n'])
+})
+
+it('ends a listing that nobody reads to its end', async () => {
+  await using cistern = await startCistern({ rules: [{ prefix: 'a', upstream: 'http://127.0.0.1:9' }] })
+  const args = [join(root, 'src', 'main.ts'), 'ls', '--config', join(cistern.directory, 'cistern.yaml')]
+  const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'pipe'] })
+  child.stdout.destroy()
+  const [stderr, [status]] = await Promise.all([text(child.stderr), once(child, 'close')])
+  expect([status, stderr]).toEqual([0, ''])
+})
+
+/** An answer of which nothing is read yet. */
+async function begun(url: string): Promise<IncomingMessage> {
+  const [response] = (await once(get(url, { agent: false }), 'response')) as [IncomingMessage]
+  return response
+}
+
+async function digestOfRest(response: IncomingMessage): Promise<string> {
+  const hash = createHash('sha256')
+  for await (const chunk of response as AsyncIterable<Buffer>) hash.update(chunk)
+  return `sha256:${hash.digest('hex')}`
+}

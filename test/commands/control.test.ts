@@ -1,5 +1,7 @@
+import { once } from 'node:events'
 import { existsSync } from 'node:fs'
 import { readdir, stat } from 'node:fs/promises'
+import { createServer, type ServerResponse } from 'node:http'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { type CisternProcess, startCistern } from '../support/cistern.ts'
@@ -55,6 +57,36 @@ describe('the control socket', () => {
     expect([status, stderr]).toEqual([1, expect.stringContaining('is in use by another Cistern')])
   })
 })
+
+describe('an instance that goes away', () => {
+  it.each([
+    ['without an answer', undefined, 'did not answer (ECONNRESET)'],
+    [
+      'in the middle of a line',
+      `${JSON.stringify({ repository: 'a/b', images: 1, bytes: 5 })}\n{"repository`,
+      'broke off',
+    ],
+    ['between two lines', `${JSON.stringify({ repository: 'a/b', images: 1, bytes: 5 })}\n`, 'broke off'],
+  ])('%s is told apart from one that said all', async (_, part, message) => {
+    await using cistern = await startCistern({ rules })
+    await cistern.stop()
+    await using _dying = await listening(socketOf(cistern), (response) => {
+      if (part !== undefined) response.write(part, () => response.destroy())
+      else response.destroy()
+    })
+    for (const args of [['ls'], ['ls', '--json'], ['stats']]) {
+      const { status, stderr } = await command(cistern, args[0] ?? '', ...args.slice(1))
+      expect([status, stderr]).toEqual([1, expect.stringContaining(message)])
+    }
+    expect((await command(cistern, 'ls')).stdout).toBe('')
+  })
+})
+
+async function listening(path: string, answer: (response: ServerResponse) => void): Promise<AsyncDisposable> {
+  const server = createServer((_, response) => answer(response)).listen(path)
+  await once(server, 'listening')
+  return { [Symbol.asyncDispose]: () => new Promise((resolve) => server.close(() => resolve())) }
+}
 
 describe('cistern scrub', () => {
   it('makes no cache where there is none', async () => {

@@ -1,7 +1,48 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { digestOf } from '../../src/oci/digest.ts'
-import { isRepository, isTag, parseReference, referenceText, referrersTag } from '../../src/oci/reference.ts'
+import {
+  isRepository,
+  isTag,
+  parseImageName,
+  parseReference,
+  referenceText,
+  referrersTag,
+} from '../../src/oci/reference.ts'
+
+describe('an image as people write it', () => {
+  const digest = digestOf(Buffer.from('x'))
+
+  it.each([
+    ['nginx', { name: 'nginx' }],
+    ['docker.io/library/nginx:1.29', { name: 'docker.io/library/nginx', tag: '1.29' }],
+    [`a/b@${digest}`, { name: 'a/b', digest }],
+    [`a/b:v1@${digest}`, { name: 'a/b', tag: 'v1', digest }],
+  ])('is read from %s', (text, read) => {
+    expect(parseImageName(text)).toEqual(read)
+  })
+
+  it.each(['', ':', '@', 'a:', 'a:b:c', 'a@', 'a@b', 'a:b/c', 'host:5000/a', 'https://a/b', 'A', 'a b', 'a\n', 'a:-b'])(
+    'is not read from %j',
+    (text) => {
+      expect(() => parseImageName(text)).toThrow(expect.objectContaining({ kind: 'invalid' }))
+    },
+  )
+
+  it('is one name, or none', () => {
+    fc.assert(
+      fc.property(fc.string({ unit: fc.constantFrom(...'ab0._-/:@\u001b\n'), maxLength: 30 }), (text) => {
+        try {
+          const { name, tag } = parseImageName(text)
+          expect(isRepository(name) && (tag === undefined || isTag(tag))).toBe(true)
+        } catch (error) {
+          expect(error).toMatchObject({ kind: 'invalid' })
+        }
+      }),
+      { numRuns: 1000 },
+    )
+  })
+})
 
 describe('a repository', () => {
   it.each(['a', 'library/nginx', 'a.b/c_d/e__f/g-h/i--j', '0', 'a'.repeat(255)])('may be called %s', (name) => {
