@@ -30,8 +30,9 @@ server = "https://${registry === 'docker.io' ? 'registry-1.docker.io' : registry
 
 async function answers(): Promise<boolean> {
   try {
-    const { status } = await fetch(`${mirror}/v2/`, { signal: AbortSignal.timeout(2000) })
-    return status === 200
+    const response = await fetch(`${mirror}/v2/`, { signal: AbortSignal.timeout(2000) })
+    await response.arrayBuffer() // lets the connection serve again
+    return response.status === 200
   } catch {
     return false
   }

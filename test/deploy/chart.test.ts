@@ -5,13 +5,16 @@ import { basename, join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { parse, parseAllDocuments, stringify } from 'yaml'
 import manifest from '../../package.json' with { type: 'json' }
+import { selfSigned } from '../support/faulty-certificate.ts'
 import { root } from '../support/paths.ts'
 import { run } from '../support/process.ts'
 import { requireTool } from '../support/tools.ts'
 import { withTools } from '../support/with-tools.ts'
+import { type PodSpec, restrictedFaults } from './pod-security.ts'
 import { valuesSchema, valuesSchemaFile } from './values-schema.ts'
 
 type Resource = { kind: string; metadata: { name: string }; data?: Record<string, string>; spec?: object }
+type Workload = { spec: { template: { spec: PodSpec } } }
 
 const chart = join(root, 'helm')
 
@@ -59,10 +62,14 @@ withTools('helm', 'kubernetes-validate')('the chart', () => {
     '%s: gives the image a configuration that it accepts, of which the pod has every file',
     async (shape) => {
       const resources = resourcesOf(await template('--values', shapeFile(shape)))
-      const text = resources.find(({ data }) => data?.['cistern.yaml'])?.data?.['cistern.yaml'] ?? ''
+      const text = configIn(resources)
       await using directory = await mkdtempDisposable(join(tmpdir(), 'cistern-chart-'))
       const file = join(directory.path, 'cistern.yaml')
-      await writeFile(file, text)
+      const { cert, key } = selfSigned()
+      for (const [name, pem] of Object.entries({ 'tls.crt': cert, 'tls.key': key, 'ca.crt': cert })) {
+        await writeFile(join(directory.path, name), pem)
+      }
+      await writeFile(file, text.replaceAll('/run/secrets/registry.example.com', directory.path))
       const image = { CISTERN_LISTEN: '0.0.0.0:5000', CISTERN_ADMIN_LISTEN: '0.0.0.0:5001' }
       const { stdout } = await run(process.execPath, [join(root, 'src', 'main.ts'), 'check-config', '--config', file], {
         env: { PATH: process.env.PATH, ...image },
@@ -71,12 +78,72 @@ withTools('helm', 'kubernetes-validate')('the chart', () => {
       const mounts = JSON.stringify(resources)
       for (const [, secret] of text.matchAll(/\/run\/secrets\/([^/]+)/g)) {
         expect(mounts).toContain(`"mountPath":"/run/secrets/${secret}"`)
+        expect(mounts).toContain(`"secretName":"${secret}"`)
       }
       const { rules: written = [] } = parse(text) as { rules?: { prefix: string }[] }
       const { rules: effective } = parse(stdout) as { rules: { prefix: string }[] }
       expect(effective.map(({ prefix }) => prefix)).toEqual(expect.arrayContaining(written.map(({ prefix }) => prefix)))
     },
   )
+
+  it.each(['defaults', 'shared', 'sealed', 'encrypted'])(
+    '%s: is content with the Pod Security level restricted',
+    async (shape) => {
+      const workloads = resourcesOf(
+        await template('--values', shapeFile(shape), '--set', 'nodeConfiguration.enabled=false'),
+      )
+      const [workload] = workloads.filter(({ kind }) => kind === 'StatefulSet') as unknown as Workload[]
+      expect(restrictedFaults(workload?.spec.template.spec ?? expect.unreachable())).toEqual([])
+    },
+  )
+
+  it('per-node: asks for more than that for the disk, the port, and who hands the disk over', async () => {
+    const workloads = resourcesOf(await template('--values', shapeFile('per-node')))
+    const daemon = workloads.find(({ kind, metadata }) => kind === 'DaemonSet' && metadata.name === 'cistern')
+    expect(restrictedFaults((daemon as unknown as Workload).spec.template.spec)).toEqual([
+      'volume data is a hostPath',
+      'own-data: runs as root',
+      'own-data: adds CHOWN',
+      'cistern: has a hostPort',
+    ])
+  })
+
+  it.each([
+    ['', '45'],
+    ['0', '15'],
+    ['500ms', '16'],
+    ['90s', '105'],
+    ['1.5m', '105'],
+    ['2h', '7215'],
+  ])('gives pods time for timeouts.drain: %j', async (drain, seconds) => {
+    const rendered = await template(...(drain === '' ? [] : ['--set-string', `config.timeouts.drain=${drain}`]))
+    expect(/terminationGracePeriodSeconds: (\d+)/.exec(rendered)?.[1]).toBe(seconds)
+  })
+
+  it('says in its configuration how clients reach it, unless told so', async () => {
+    const publicUrl = async (...args: string[]) =>
+      (parse(configIn(resourcesOf(await template(...args)))) as { publicUrl: string }).publicUrl
+    expect(await publicUrl('--namespace', 'cache')).toBe('http://cistern.cache.svc:5000')
+    expect(await publicUrl('--set', 'kind=DaemonSet')).toBe('http://127.0.0.1:5000')
+    expect(await publicUrl('--set', 'kind=DaemonSet,hostPort.ip=::1')).toBe('http://[::1]:5000')
+    expect(await publicUrl('--set', 'kind=DaemonSet,hostPort.ip=0.0.0.0')).toBe('http://cistern.default.svc:5000')
+    expect(await publicUrl('--set', 'config.publicUrl=https://r.example')).toBe('https://r.example')
+  })
+
+  it('leaves the disk of a node as much room as kubelet wants, unless told how much', async () => {
+    const minFree = async (...args: string[]) =>
+      (parse(configIn(resourcesOf(await template(...args)))) as { cache: { minFree?: string } }).cache.minFree
+    expect(await minFree()).toBeUndefined()
+    expect(await minFree('--set', 'kind=DaemonSet')).toBe('20%')
+    expect(await minFree('--set', 'kind=DaemonSet,config.cache.minFree=1GiB')).toBe('1GiB')
+  })
+
+  it('has nodes reach the cache by an address of the service that is fixed', async () => {
+    const fixed = 'nodeConfiguration.enabled=true,service.clusterIP=10.96.0.50,service.port=80'
+    const rendered = await template('--set', fixed, '--show-only', 'templates/node-configuration.yaml')
+    expect(rendered).toContain('{ name: MIRROR_HOST, value: "10.96.0.50" }')
+    expect(rendered).toContain('{ name: MIRROR_PORT, value: "80" }')
+  })
 
   it('puts the most particular pattern of tagTtl first, for the first that matches counts', async () => {
     const rendered = await template('--values', shapeFile('shared'), '--show-only', 'templates/configmap.yaml')
@@ -107,6 +174,13 @@ withTools('helm', 'kubernetes-validate')('the chart', () => {
       ['--set', 'kind=DaemonSet,nodeConfiguration.enabled=true,config.auth.mode=required'],
       'needs a cache that is open',
     ],
+    ['a cache that would not start', ['--set', 'config.allowPlainHttp=false'], 'config needs tls, or allowPlainHttp'],
+    [
+      'a file that nothing mounts',
+      ['--set', 'config.secrets.keyFile=/run/secrets/key/key,existingSecrets={keys}'],
+      'config names a file in /run/secrets/key,',
+    ],
+    ['a registry that is a path', ['--set', 'nodeConfiguration.registries={../../etc}'], 'registries'],
     [
       'a password in a ConfigMap',
       ['--set-json', 'config.rules=[{"prefix":"a","upstream":"b","credential":{"username":"c","password":"d"}}]'],
@@ -124,6 +198,9 @@ withTools('helm', 'kubernetes-validate')('the chart', () => {
     expect(data('node-configuration.mts')).toBe(read('files/node-configuration.mts').trim())
   })
 })
+
+const configIn = (resources: Resource[]): string =>
+  resources.find(({ data }) => data?.['cistern.yaml'])?.data?.['cistern.yaml'] ?? ''
 
 /** Against the schemas of Kubernetes; what is not of Kubernetes itself has none there. */
 async function validate(rendered: string): Promise<void> {
