@@ -11,6 +11,7 @@ Commands:
   stats         say what is stored, and what that spared upstreams
   purge         take an image or a repository out of the cache
   export        put what is cached into a bundle: --out FILE, or --out - for the standard output
+  import        take a bundle in: a file, or - for the standard input; --name says where what has no name belongs
   keys          create, list and revoke access keys
   scrub         hash all that is stored, and mend what is damaged; --json reports in JSON
   healthcheck   ask a running instance whether it is ready
@@ -34,6 +35,7 @@ const commands = new Map<string, () => Promise<Command>>([
   ['stats', async () => (await import('./commands/stats.ts')).stats],
   ['purge', async () => (await import('./commands/purge.ts')).purge],
   ['export', async () => (await import('./commands/export.ts')).exporting],
+  ['import', async () => (await import('./commands/import.ts')).importing],
   ['keys', async () => (await import('./commands/keys.ts')).keys],
   ['scrub', async () => (await import('./commands/scrub.ts')).scrub],
   ['version', async () => print((await import('./commands/version.ts')).version)],

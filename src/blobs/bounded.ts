@@ -72,9 +72,17 @@ export class BoundedStore implements BlobStore {
   /** Bytes that must go so that what is expected fits. */
   async excess(): Promise<number> {
     const { stored, expected } = this.#usage
-    const lacking = await this.#bounds.lacking()
-    const written = [...this.#writers].reduce((sum, writer) => sum + writer.written, 0)
-    return Math.max(0, stored + expected - this.#bounds.maxSize, lacking + expected - written)
+    return Math.max(0, stored + expected - this.#bounds.maxSize, await this.#lacking(expected))
+  }
+
+  /** Bytes that it takes without anything having to go, now or ahead of need; less than 0 where something has to. */
+  async room(): Promise<number> {
+    await this.#measured
+    const { stored, expected } = this.#usage
+    return Math.min(
+      Math.floor(this.#bounds.maxSize * (1 - headroom)) - stored - expected,
+      -(await this.#lacking(expected)),
+    )
   }
 
   async create(algorithm: Algorithm, size: number): Promise<BlobWriter> {
@@ -145,6 +153,13 @@ export class BoundedStore implements BlobStore {
 
   list(): AsyncIterable<BlobInfo> {
     return this.#inner.list()
+  }
+
+  /** Bytes that the volume lacks of what is to stay free on it once all that is expected is there. */
+  async #lacking(expected: number): Promise<number> {
+    const lacking = await this.#bounds.lacking()
+    const written = [...this.#writers].reduce((sum, writer) => sum + writer.written, 0)
+    return lacking + expected - written
   }
 
   async #reserve(size: number): Promise<void> {

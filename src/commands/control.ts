@@ -45,7 +45,9 @@ export async function requestInstance(
     ;[response] = await answered
   } catch (error) {
     asking.destroy()
-    const { code = '' } = error as NodeJS.ErrnoException
+    options.signal?.throwIfAborted()
+    const { code } = error as NodeJS.ErrnoException
+    if (code === undefined) throw error // what was to be sent failed
     if (noInstance.includes(code)) return undefined
     throw new Error(`the running instance did not answer (${code})`, { cause: error })
   }

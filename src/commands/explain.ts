@@ -72,10 +72,9 @@ function cacheRows({ cached, damaged, freshness }: Explanation): Row[] {
   } else rows.push(['cached', damaged ? `${damaged}, damaged on disk` : 'no'])
   if (freshness) {
     const { checkedAt, movedAt, dueAt } = freshness
-    rows.push([
-      'checked',
-      `${printedTime(checkedAt)}; ${dueAt === 'never' ? 'never due' : `due ${printedTime(dueAt)}`}`,
-    ])
+    const imported = checkedAt === 0 // it came by a bundle: no upstream has confirmed it yet
+    const due = dueAt === 'never' ? 'never due' : imported ? 'due at once' : `due ${printedTime(dueAt)}`
+    rows.push(['checked', `${imported ? 'not yet' : printedTime(checkedAt)}; ${due}`])
     if (movedAt !== undefined) rows.push(['moved', printedTime(movedAt)])
   }
   return rows

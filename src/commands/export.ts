@@ -125,7 +125,6 @@ function printed(out: string, { inventory, incomplete, bytes }: ExportReport): s
   return `${lines.join('\n')}\n`
 }
 
-function printedIncomplete({ reference, missing, reason, included }: Incomplete): string {
-  const what = reason ?? `${printedLacks(missing)} ${missing.length === 1 ? 'is' : 'are'} missing`
-  return `${reference} is ${included ? 'in it in part' : 'not in it'}: ${what}`
+function printedIncomplete({ reference, reason, included, ...lacks }: Incomplete): string {
+  return `${reference} is ${included ? 'in it in part' : 'not in it'}: ${reason ?? printedLacks(lacks)}`
 }

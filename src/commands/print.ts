@@ -1,4 +1,4 @@
-import type { Lack } from '../transfer/parts.ts'
+import type { Lacks } from '../transfer/parts.ts'
 
 /** A time as people and programs read it. */
 export const printedTime = (at: number): string => new Date(at).toISOString().replace(/\.\d{3}Z$/, 'Z')
@@ -13,10 +13,12 @@ export function printedSize(bytes: number): string {
 const lacksPrinted = 3
 
 /** Some of what is missing, and how much more there is. */
-export function printedLacks(lacks: readonly Lack[]): string {
-  const named = lacks.slice(0, lacksPrinted).map(({ platform, digest }) => [platform, digest].filter(Boolean).join(' '))
-  const more = lacks.length - named.length
-  return `${named.join(', ')}${more > 0 ? ` and ${more} more` : ''}`
+export function printedLacks({ missing, missingCount = missing.length }: Lacks): string {
+  const named = missing
+    .slice(0, lacksPrinted)
+    .map(({ platform, digest }) => [platform, digest].filter(Boolean).join(' '))
+  const more = missingCount - named.length
+  return `${named.join(', ')}${more > 0 ? ` and ${more} more` : ''} ${missingCount === 1 ? 'is' : 'are'} missing`
 }
 
 /** `1 image`, `2 images`. */

@@ -1,17 +1,21 @@
 import { mkdir } from 'node:fs/promises'
+import { Links } from '../cache/links.ts'
 import type { Config } from '../config.ts'
 import { nameOf } from '../http/oci/names.ts'
 import { type Exported, exportBundle } from '../transfer/export.ts'
 import { Holdings } from '../transfer/holdings.ts'
+import { type ImportReport, type ImportRequest, importBundle } from '../transfer/import.ts'
 import { exportRequestOf } from '../transfer/request.ts'
 import { type Core, openCore } from './core.ts'
 
 /** What commands have a cache do with whole images: the one of a running instance, or one that is opened for that. */
 export type Transfers = {
   export: (asked: unknown) => Promise<Exported>
+  import: (bundle: AsyncIterable<Uint8Array>, request: ImportRequest) => Promise<ImportReport>
 }
 
-export function openTransfers({ metadata, book, images, storage }: Core): Transfers {
+export function openTransfers(core: Core): Transfers {
+  const { metadata, book, images, storage, settings, deletion, clock } = core
   const { blobs, holds } = storage
   const common = {
     metadata,
@@ -23,6 +27,16 @@ export function openTransfers({ metadata, book, images, storage }: Core): Transf
   }
   return {
     export: async (asked) => exportBundle(exportRequestOf(asked), common),
+    import: (bundle, request) =>
+      importBundle(bundle, request, {
+        ...common,
+        vouch: ({ rule, repository }, digest, facts) =>
+          new Links({ metadata, decisions: settings, clock }, rule?.upstream).vouch(repository, digest, facts),
+        isImmutable: (repository, tag) => settings.isImmutable(repository, tag),
+        clock,
+        room: () => blobs.room(),
+        free: (digests) => deletion.free(digests),
+      }).finally(core.changes.note),
   }
 }
 

@@ -22,6 +22,8 @@ export type ServeOptions = {
   writeStallMs?: number
   /** How long a client may take to send the head of a request. */
   headersTimeoutMs?: number
+  /** And how long for the whole of it; 0 for as long as it takes. */
+  requestTimeoutMs?: number
   /** How long a connection may idle between requests: longer than load balancers keep theirs. */
   keepAliveTimeoutMs?: number
   maxConnections?: number
@@ -73,7 +75,7 @@ export async function serveAt(
   const { server, breakOff } = serverOf(options.certificate, {
     maxHeaderSize,
     headersTimeout: headersTimeoutMs,
-    requestTimeout: 2 * headersTimeoutMs,
+    requestTimeout: options.requestTimeoutMs ?? 2 * headersTimeoutMs,
     connectionsCheckingInterval: Math.min(5000, headersTimeoutMs),
     keepAliveTimeout: keepAliveTimeoutMs,
   })

@@ -4,6 +4,7 @@ import { corrupt } from './errors.ts'
 /** Something that a manifest lists, as far as it says so itself. */
 export type Listed = {
   digest: Digest
+  mediaType?: string
   /** In bytes. */
   size?: number
   /** `os/architecture`, and `/variant` where there is one. */
@@ -56,6 +57,7 @@ function listedIn(members: readonly unknown[]): Listed[] {
     const about = isRecord(descriptor.annotations) ? descriptor.annotations['vnd.docker.reference.digest'] : undefined
     listed.set(`${digest} ${platform}`, {
       digest,
+      ...(isText(descriptor.mediaType) && { mediaType: descriptor.mediaType }),
       ...(Number.isSafeInteger(size) && (size as number) >= 0 && { size: size as number }),
       ...(platform !== undefined && { platform }),
       ...(isText(about) && isDigest(about) && { about }),

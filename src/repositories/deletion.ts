@@ -89,6 +89,11 @@ export class Deletion {
     })
   }
 
+  /** Deletes the bytes of those that nothing links to, and that no image of any repository needs. */
+  free(digests: Iterable<Digest>): Promise<Freed> {
+    return this.#inTurn(() => this.#free(new Set(digests)))
+  }
+
   async #heldBy(repository: string): Promise<Held> {
     const held = new Map<Digest, readonly Digest[] | undefined>()
     const prefix = linkKey(repository, '' as Digest)
@@ -128,6 +133,7 @@ export class Deletion {
     const { metadata, blobs, clock, isInUse, forget } = this.#options
     const since = clock()
     const freed = { bytes: 0, objects: 0 }
+    if (digests.size === 0) return freed
     for await (const [key, { needs = [] }] of metadata.links.entries()) {
       digests.delete(key.slice(key.lastIndexOf('@') + 1) as Digest)
       for (const digest of needs) digests.delete(digest)

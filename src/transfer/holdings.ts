@@ -1,15 +1,18 @@
 import type { BlobStore } from '../blobs/blob-store.ts'
 import { type Content, contentOf, type Listed } from '../oci/content.ts'
-import { type Digest, digestOf } from '../oci/digest.ts'
-import { corrupt, isKind } from '../oci/errors.ts'
-import { isIndex, maxManifestSize } from '../oci/manifest.ts'
+import type { Digest } from '../oci/digest.ts'
+import { isKind } from '../oci/errors.ts'
+import { isIndex, needsOf } from '../oci/manifest.ts'
 import type { Descriptor } from '../oci/registry.ts'
 import type { Images } from '../repositories/images.ts'
+import { readManifest } from './manifest-bytes.ts'
 
 /** An image, as much of it as is here. */
 export type Survey = {
   descriptor: Descriptor
   content: Content
+  /** What it is not whole without, as links have it. */
+  needs: Digest[]
   /** Its config and layers that are here. */
   blobs: { digest: Digest; size: number }[]
   /** Its config and layers that are not. */
@@ -21,13 +24,16 @@ export type Survey = {
 }
 
 /** Indexes within indexes; what lies deeper counts as absent. */
-const maxDepth = 3
+export const maxDepth = 3
 
 /** Of one image. Those of real ones are some dozens; what goes beyond counts as absent. */
 const maxManifests = 1000
 const maxBytes = 32 * 1024 * 1024
 
-type Budget = { manifests: number; bytes: number }
+export type Budget = { manifests: number; bytes: number }
+
+/** What the survey of one image may read. */
+export const freshBudget = (): Budget => ({ manifests: maxManifests, bytes: maxBytes })
 
 /** What repositories hold of their images. Asks no upstream, and counts as no use. */
 export class Holdings {
@@ -41,19 +47,19 @@ export class Holdings {
 
   /** What a manifest lists. `undefined` where the repository does not hold it. Throws `corrupt` for a damaged one. */
   async content(repository: string, digest: Digest): Promise<Content | undefined> {
-    const bytes = (await this.images.get(repository, digest)) && (await this.#read(digest))
+    const bytes = (await this.images.get(repository, digest)) && (await readManifest(this.#blobs, digest))
     return bytes && contentOf(bytes)
   }
 
   /** `undefined` where the repository does not hold the manifest. Throws `corrupt` for one that is damaged. */
   survey(repository: string, digest: Digest): Promise<Survey | undefined> {
-    return this.#survey(repository, digest, maxDepth, { manifests: maxManifests, bytes: maxBytes })
+    return this.#survey(repository, digest, maxDepth, freshBudget())
   }
 
   async #survey(repository: string, digest: Digest, depth: number, left: Budget): Promise<Survey | undefined> {
     if (depth < 0 || left.manifests <= 0 || left.bytes <= 0) return undefined
     const image = await this.images.get(repository, digest)
-    const bytes = image && (await this.#read(digest))
+    const bytes = image && (await readManifest(this.#blobs, digest))
     if (!image || !bytes) return undefined
     left.manifests--
     left.bytes -= bytes.length
@@ -61,6 +67,7 @@ export class Holdings {
     const survey: Survey = {
       descriptor: { mediaType: image.mediaType, digest, size: bytes.length },
       content,
+      needs: needsOf(bytes),
       blobs: [],
       missing: [],
       children: [],
@@ -77,17 +84,6 @@ export class Holdings {
       else survey.absent.push(listed)
     }
     return survey
-  }
-
-  async #read(digest: Digest): Promise<Buffer | undefined> {
-    await using blob = await this.#blobs.open(digest)
-    if (!blob || blob.size > maxManifestSize) return undefined
-    const chunks: Buffer[] = []
-    await using body = blob.body()
-    await body.sendTo({ write: (chunk) => void chunks.push(Buffer.from(chunk)) })
-    const bytes = Buffer.concat(chunks)
-    if (digestOf(bytes, digest.startsWith('sha512:') ? 'sha512' : 'sha256') === digest) return bytes
-    throw corrupt(`the stored manifest ${digest} has other bytes than its digest says`)
   }
 }
 

@@ -51,3 +51,14 @@ export function partOf({ descriptor, content, ...survey }: Survey, platforms: re
 
 /** Whether somebody could pull of it: an image is of no use in part, an index is. */
 export const isUsable = ({ manifests, missing }: Part): boolean => missing.length === 0 || manifests.length > 1
+
+/** What is missing, and how much that is where not all of it is named. */
+export type Lacks = { missing: Lack[]; missingCount?: number }
+
+const maxNamed = 100
+
+/** Names as many as somebody could look at. */
+export const named = (missing: readonly Lack[]): Lacks => ({
+  missing: missing.slice(0, maxNamed),
+  ...(missing.length > maxNamed && { missingCount: missing.length }),
+})

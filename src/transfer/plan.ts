@@ -7,7 +7,7 @@ import type { PlaceOf } from '../repositories/named.ts'
 import { companionTags } from './companions.ts'
 import type { Holdings, Survey } from './holdings.ts'
 import { type Kinship, kinshipOf } from './kinship.ts'
-import { isUsable, type Lack, type Part, partOf } from './parts.ts'
+import { isUsable, type Lacks, named, type Part, partOf } from './parts.ts'
 import { nameOfRoot, type Root, select } from './selection.ts'
 
 export type PlanOptions = {
@@ -35,7 +35,7 @@ export type PlannedImage = {
 }
 
 /** An image of which something is missing; `included` as far as it is there. */
-export type Incomplete = { reference: string; missing: Lack[]; reason?: string; included: boolean }
+export type Incomplete = { reference: string; reason?: string; included: boolean } & Lacks
 
 export type Plan = { images: PlannedImage[]; incomplete: Incomplete[] }
 
@@ -101,7 +101,7 @@ class Planner {
     if (!survey) return undefined // it went meanwhile
     const part = partOf(survey, this.#wanted.platforms)
     const included = part.missing.length === 0 || (this.#wanted.partial && isUsable(part))
-    if (part.missing.length > 0) this.#incomplete.push({ reference, missing: part.missing, included })
+    if (part.missing.length > 0) this.#incomplete.push({ reference, ...named(part.missing), included })
     return included ? { reference, descriptor: survey.descriptor, part, referrers: [] } : undefined
   }
 

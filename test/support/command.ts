@@ -12,7 +12,7 @@ export async function command(cistern: CisternProcess, name: string, ...args: st
     cwd: cistern.directory,
     env: { PATH: process.env.PATH },
     stdio: ['ignore', 'pipe', 'pipe'],
-    timeout: 30_000,
+    timeout: 60_000,
   })
   const [stdout, stderr, [status]] = await Promise.all([text(child.stdout), text(child.stderr), once(child, 'close')])
   return { status: status as number | null, stdout, stderr }

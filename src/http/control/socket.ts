@@ -23,7 +23,11 @@ export async function listenOnSocket(app: App, path: string): Promise<AsyncDispo
   await mkdir(nursery, { mode: 0o700 })
   try {
     const unnamed = join(nursery, 's')
-    const { close } = await serveAt({ path: unnamed }, app, { maxConnections, announce: false })
+    const { close } = await serveAt({ path: unnamed }, app, {
+      maxConnections,
+      announce: false,
+      requestTimeoutMs: 0, // bundles are as long as they are
+    })
     try {
       await chmod(unnamed, 0o600)
       await rename(unnamed, path)

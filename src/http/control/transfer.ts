@@ -2,18 +2,29 @@ import { RESPONSE_ALREADY_SENT } from '@hono/node-server/utils/response'
 import type { Hono } from 'hono/tiny'
 import type { Body } from '../../oci/registry.ts'
 import type { Exchange, HttpEnv } from '../exchange.ts'
+import { respondJson } from '../oci/respond.ts'
 import { readJson } from './body.ts'
 
 /** How images travel by way of commands. Reports are plain JSON. */
 export type TransferControl = {
   /** The bundle is disposed by whoever gets it. */
   export: (asked: unknown) => Promise<{ report: object; bundle?: Body }>
+  /** `repository` is for what has no whole name in the bundle. The signal is aborted when the command is gone. */
+  import: (
+    bundle: AsyncIterable<Uint8Array>,
+    options: { repository: string | undefined; signal: AbortSignal },
+  ) => Promise<object>
 }
 
 export function transferRoutes(app: Hono<HttpEnv>, transfers: TransferControl): void {
   app.post('/export', async ({ env: { exchange } }) => {
     const { report, bundle } = await transfers.export(await readJson(exchange))
     return respondBundle(exchange, report, bundle)
+  })
+  app.post('/import', async ({ req, env: { exchange } }) => {
+    const { incoming, signal } = exchange
+    const bundle = incoming.iterator({ destroyOnReturn: false }) as AsyncIterable<Uint8Array>
+    return respondJson(exchange, 200, await transfers.import(bundle, { repository: req.query('name'), signal }))
   })
 }
 

@@ -29,7 +29,7 @@ const cache: ControlOptions['cache'] = {
     throw nameUnknown('nowhere')
   },
 }
-const transfers: ControlOptions['transfers'] = { export: nowhere }
+const transfers: ControlOptions['transfers'] = { export: nowhere, import: nowhere }
 const report = async () => ({ checked: 1 })
 
 function ask(socketPath: string, target: string, method = 'POST', signal?: AbortSignal, body?: string) {
@@ -95,6 +95,7 @@ it('sends a bundle behind the report on it, and breaks off where it fails', asyn
     [Symbol.asyncDispose]: async () => void disposed.push(fails),
   })
   const exporting: ControlOptions['transfers'] = {
+    ...transfers,
     export: async (asked) => {
       const { fails, empty } = asked as { fails?: boolean; empty?: boolean }
       return { report: { asked }, ...(!empty && { bundle: bundleOf(fails ?? false) }) }
@@ -107,6 +108,36 @@ it('sends a bundle behind the report on it, and breaks off where it fails', asyn
   await expect(askFor('{"fails":true}')).rejects.toThrow('aborted')
   expect(disposed).toEqual([false, true])
   expect((await askFor('{')).status).toBe(400)
+})
+
+it('takes a bundle as it comes, and answers before its end where it is refused', async () => {
+  const at = path()
+  const importing: ControlOptions['transfers'] = {
+    ...transfers,
+    import: async (bundle, { repository }) => {
+      let bytes = 0
+      for await (const chunk of bundle) bytes += chunk.length
+      if (repository === 'refused') throw corrupt('the bundle is broken')
+      return { repository, bytes }
+    },
+  }
+  const refusing: ControlOptions['transfers'] = {
+    ...transfers,
+    import: async (bundle) => {
+      for await (const _ of bundle) throw corrupt('the bundle is broken')
+      return {}
+    },
+  }
+  const body = 'x'.repeat(8_000_000)
+  {
+    await using _ = await listenOnSocket(controlApp({ scrub: report, keys, cache, transfers: importing }), at)
+    const taken = await ask(at, '/import?name=a/b', 'POST', undefined, body)
+    expect(taken).toEqual({ status: 200, body: '{"repository":"a/b","bytes":8000000}' })
+    expect((await ask(at, '/import?name=refused', 'POST', undefined, body)).status).toBe(502)
+  }
+  await using _ = await listenOnSocket(controlApp({ scrub: report, keys, cache, transfers: refusing }), at)
+  const refused = await ask(at, '/import', 'POST', undefined, body)
+  expect([refused.status, refused.body]).toEqual([502, expect.stringContaining('the bundle is broken')])
 })
 
 it('ends the work of a command that is gone', async () => {
