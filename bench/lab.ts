@@ -1,4 +1,4 @@
-import { mkdtemp, rm, statfs } from 'node:fs/promises'
+import { mkdtemp, open, rm, statfs } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fetchDigest } from '../test/support/http.ts'
@@ -18,6 +18,8 @@ export type LabOptions = {
   /** Where profiles of every Cistern go; absent, none are taken. */
   profileDirectory?: string
 }
+
+const mebibyte = 1024 * 1024
 
 /** https://man7.org/linux/man-pages/man2/statfs.2.html */
 const tmpfsMagic = 0x01021994
@@ -102,6 +104,18 @@ export class Lab implements AsyncDisposable {
   /** Nothing that was written before is still to be written by the kernel while the next run is measured. */
   async settle(): Promise<void> {
     await run('sync', [], { timeoutMs: 120_000 })
+  }
+
+  /**
+   * Has memory for so many bytes free that was in use a moment ago. A virtual machine gives free memory back to its host
+   * within seconds, and the first write to a page of it waits for the host. Call it right before what is measured.
+   */
+  async freeMemory(bytes: number): Promise<void> {
+    const path = join(this.directory, 'scratch')
+    await using file = await open(path, 'w')
+    await rm(path)
+    const zeros = Buffer.alloc(mebibyte)
+    for (let written = 0; written < bytes; written += zeros.length) await file.write(zeros)
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

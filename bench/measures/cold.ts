@@ -14,8 +14,8 @@ type ColdPull = {
 }
 
 /**
- * Each pull is of a blob that nobody has pulled before. It begins with all earlier writes on disk, and with the blob in
- * the page cache. Where both pull the same blob, whoever is second finds it in better order.
+ * Each pull is of a blob that nobody has pulled before. It begins with all earlier writes on disk, with the blob in the
+ * page cache, and with memory for it that is the machine's own already. Where both pull the same blob, whoever is second finds it in better order.
  */
 export async function coldPulls(
   lab: Lab,
@@ -26,6 +26,7 @@ export async function coldPulls(
     const path = await lab.addBlob(`${seed} ${side} ${round}`, size)
     await getsDuring(lab, path, () => fetchBlobs({ url: lab.upstream.url, path, size, connections: 1, count: 1 }))
     await lab.settle()
+    await lab.freeMemory(2 * size)
     const task = { url: servers[side].url, path, size, connections: clients, count: clients }
     const { result, gets } = await getsDuring(lab, path, () => fetchBlobs(task))
     return { seconds: (result.endedAt - result.startedAt) / 1000, gets }

@@ -19,6 +19,7 @@ const firstByte: Measure = {
       fetches.push({ origin: origins[side], path: await lab.addBlob(`first ${turn}`, sizes.firstByte) })
     }
     await lab.settle()
+    await lab.freeMemory(2 * order.length * sizes.firstByte)
     const times = await timeFirstBytes({ origins: Object.values(origins), fetches })
     const of = (wanted: string) => times.filter((_, turn) => order[turn] === wanted)
     const [ours, upstream] = [of('ours'), of('peer')]
@@ -58,6 +59,7 @@ const hitsDuringFill: Measure = {
       const huge = side === 'ours' ? await lab.addBlob(`huge ${round}`, sizes.huge) : undefined
       await lab.settle()
       await lab.cistern.forgetRequests()
+      if (huge !== undefined) await lab.freeMemory(1.1 * sizes.huge)
       return p99Of(huge === undefined ? await asking() : await askingDuringFill(lab, asking, huge))
     })
     return [
