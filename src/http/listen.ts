@@ -13,6 +13,7 @@ import { Exchange } from './exchange.ts'
 import { rawPathFault } from './gate.ts'
 import { respondError } from './oci/errors.ts'
 import type { QuickAnswers } from './quick.ts'
+import { Shortcuts } from './shortcuts.ts'
 import { createTlsServer } from './tls.ts'
 import { type Network, TrustedProxies } from './trusted-proxies.ts'
 import { Turns } from './turns.ts'
@@ -85,8 +86,12 @@ export async function serveAt(
   const turns = new Turns()
   const serve = requestHandler(app, proxies, options)
   const { quick } = options
+  const isOpen = () => server.listening
+  const shortcuts = quick && new Shortcuts(quick, { isOpen, keepAliveTimeoutMs })
   const handle = (incoming: IncomingMessage, outgoing: ServerResponse) => {
-    if (quick && server.listening && quick.answer(incoming, outgoing)) return
+    const asked = isOpen() ? quick?.answer(incoming, outgoing) : undefined
+    shortcuts?.note(incoming, outgoing, asked)
+    if (asked) return
     turns.take(incoming, outgoing, () => {
       outgoing.once('close', () => {
         if (!server.listening) setImmediate(() => server.closeIdleConnections())
@@ -98,6 +103,8 @@ export async function serveAt(
   server.on('connection', (socket) => {
     if (!proxies.has(socket.remoteAddress)) connections.accept(socket)
   })
+  if (shortcuts)
+    server.on(options.certificate ? 'secureConnection' : 'connection', (socket) => shortcuts.accept(socket))
   server.on('drop', () =>
     publish('cistern:fault', { where: 'http', kind: 'throttled', message: 'too many connections: one was closed' }),
   )

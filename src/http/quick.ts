@@ -6,8 +6,23 @@ import type { Outcome } from '../oci/registry.ts'
 import { publish } from '../telemetry/events.ts'
 import type { Exchange } from './exchange.ts'
 import { cacheHeaders } from './oci/cache-status.ts'
-import { callerOf, type PreparedAnswer, type PreparedAnswers } from './prepared.ts'
-import { UsualHeaders } from './usual-headers.ts'
+import { callerOf, keyOf, type PreparedAnswer, type PreparedAnswers } from './prepared.ts'
+import { type Usual, UsualHeaders } from './usual-headers.ts'
+
+/** What a request asked that is nothing out of the ordinary. */
+export type Asked = Usual & { readonly method: string; readonly key: string }
+
+/** A prepared answer, as it is given to one request. */
+export type Given = {
+  readonly asked: Asked
+  readonly answer: PreparedAnswer
+  readonly client: string
+  readonly principal: string
+  readonly outcome: Outcome
+  readonly requestId: string
+  /** On the clock of `performance.now()`. */
+  readonly startedAt: number
+}
 
 export type QuickOptions = {
   prepared: PreparedAnswers
@@ -29,41 +44,49 @@ export class QuickAnswers {
     this.#proves = proves
   }
 
-  /** Tells whether it answered. */
-  answer(incoming: IncomingMessage, outgoing: ServerResponse): boolean {
+  /** Answers a request, and tells what it asked; `undefined` where it did not. */
+  answer(incoming: IncomingMessage, outgoing: ServerResponse): Asked | undefined {
     const startedAt = performance.now()
     const { method = '', url = '', socket } = incoming
-    if (outgoing.socket !== socket) return false // an answer before this one is under way
-    if (method !== 'GET' && method !== 'HEAD') return false
-    const now = this.#prepared.now
-    const answer = this.#prepared.find(method, url, now)
-    const asked = answer && this.#headers.read(incoming.rawHeaders)
-    if (!asked) return false
-    const client = addressOf(socket.remoteAddress)
-    const permit = answer.callers.get(callerOf(client, this.#proves ? asked.authorization : undefined))
-    if (!permit || now >= permit.until) return false
-    const requestId = randomUUID()
-    const outcome: Outcome = { cache: 'hit', ttlMs: answer.freshUntil - now }
-    const { headers } = answer
-    headers[requestIdAt] = requestId
-    headers[cacheStatusAt] = String(cacheHeaders(outcome)['Cache-Status'])
+    if (outgoing.socket !== socket) return undefined // an answer before this one is under way
+    if (method !== 'GET' && method !== 'HEAD') return undefined
+    const key = keyOf(method, url)
+    const usual = this.#prepared.has(key) ? this.#headers.read(incoming.rawHeaders) : undefined
+    if (!usual) return undefined
+    const asked = { method, key, ...usual }
+    const given = this.find(asked, addressOf(socket.remoteAddress), startedAt)
+    if (!given) return undefined
     outgoing.on('error', ignore)
-    outgoing.writeHead(200, headers)
-    outgoing.end(answer.body, 'latin1')
+    outgoing.writeHead(200, [...ownHeaders(given), ...given.answer.headers])
+    outgoing.end(given.answer.body, 'latin1')
+    this.announce(given)
+    return asked
+  }
+
+  /** The answer to a request of this moment. Whoever sends it announces it. */
+  find(asked: Asked, client: string, startedAt = performance.now()): Given | undefined {
+    const { now } = this.#prepared
+    const answer = this.#prepared.find(asked.key, now)
+    const permit = answer?.callers.get(callerOf(client, this.#proves ? asked.authorization : undefined))
+    if (!answer || !permit || now >= permit.until) return undefined
+    const outcome: Outcome = { cache: 'hit', ttlMs: answer.freshUntil - now }
+    return { asked, answer, client, principal: permit.principal, outcome, requestId: randomUUID(), startedAt }
+  }
+
+  announce({ asked, answer, client, principal, outcome, requestId, startedAt }: Given): void {
     publish('cistern:request', {
       ...answer.facts,
       requestId,
-      method,
+      method: asked.method,
       status: 200,
       bytes: answer.body.length,
       durationMs: performance.now() - startedAt,
       outcome,
       aborted: false,
       client,
-      principal: permit.principal,
+      principal,
       userAgent: asked.userAgent,
     })
-    return true
   }
 
   /** What keeps the answer of an exchange that begins, once it turns out to be one to give again. */
@@ -103,17 +126,18 @@ export type Keep = (headers: OutgoingHttpHeaders, body: Uint8Array | undefined, 
 /** A connection that breaks does so with a whole answer on its way. */
 const ignore = () => {}
 
-/** Where the headers of one request alone stand. */
-const requestIdAt = 1
-const cacheStatusAt = 3
-
-/** The headers of an answer as it is kept: those of one request alone first. */
-function keptHeaders(headers: OutgoingHttpHeaders): string[] {
-  const kept = ['X-Request-Id', '', 'Cache-Status', '']
-  for (const [name, value] of Object.entries(headers)) {
-    if (value !== undefined && !ofOneRequest.has(name.toLowerCase())) kept.push(name, String(value))
-  }
-  return kept
-}
+/** The headers that are those of one request alone, name and value in turn. */
+export const ownHeaders = ({ requestId, outcome }: Given): string[] => [
+  'X-Request-Id',
+  requestId,
+  'Cache-Status',
+  String(cacheHeaders(outcome)['Cache-Status']),
+]
 
 const ofOneRequest = new Set(['x-request-id', 'cache-status'])
+
+/** All others. */
+const keptHeaders = (headers: OutgoingHttpHeaders): string[] =>
+  Object.entries(headers).flatMap(([name, value]) =>
+    value === undefined || ofOneRequest.has(name.toLowerCase()) ? [] : [name, String(value)],
+  )

@@ -4,9 +4,9 @@ import type { Readable } from 'node:stream'
 const maxBytes = 64 * 1024
 const lingerMs = 1000
 
-/** Whether the client may still be sending a body that nobody asked for. */
-export const hasUnreadBody = ({ headers, complete }: IncomingMessage): boolean =>
-  !complete && (headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0)
+/** Whether there is a body that nobody asked for: the client may still be sending it. */
+export const hasUnreadBody = ({ headers, readableEnded }: IncomingMessage): boolean =>
+  !readableEnded && (headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0)
 
 /**
  * Reads and drops what a client still sends although its answer is out, at most 64 KiB of it. Resolves once it ended,

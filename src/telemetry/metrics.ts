@@ -1,5 +1,6 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
 import { type Events, subscribe } from './events.ts'
+import { type Sums, summingCounter } from './sums.ts'
 
 /** What is read off the store whenever somebody asks, in bytes. */
 export type StoreUsage = { stored: number; objects: number; expected: number; degraded?: boolean }
@@ -61,13 +62,13 @@ export class Metrics implements Disposable {
 
   #addRequests() {
     const labels = ['route', 'method', 'code']
-    const requests = this.#counter('cistern_http_requests_total', 'Requests of clients', labels)
+    const requests = this.#sums('cistern_http_requests_total', 'Requests of clients', labels)
     const durations = this.#histogram('cistern_http_request_duration_seconds', 'Until an answer was sent', ['route'])
     const stale = this.#counter('cistern_stale_served_total', 'Answers that upstream could not confirm', ['reason'])
     const coalesced = this.#counter('cistern_coalesced_waiters_total', "Requests that joined another one's fetch")
     return [
       subscribe('cistern:request', ({ route, method, status, durationMs, outcome }) => {
-        requests.inc({ route, method, code: status })
+        requests.of(route).of(method).of(status).add()
         durations.observe({ route }, durationMs / 1000)
         if (outcome?.cache === 'stale') stale.inc({ reason: outcome.reason ?? 'unavailable' })
         if (outcome?.cache === 'collapsed') coalesced.inc()
@@ -78,20 +79,19 @@ export class Metrics implements Disposable {
   /** The names and labels that dashboards for other caches know. */
   #addProxied() {
     const labels = ['type', 'upstream_host']
-    const requests = this.#counter('registry_proxy_requests_total', 'Requests for cacheable content', labels)
-    const hits = this.#counter('registry_proxy_hits_total', 'Requests served from the cache', labels)
-    const misses = this.#counter('registry_proxy_misses_total', 'Requests served from upstream', labels)
+    const requests = this.#sums('registry_proxy_requests_total', 'Requests for cacheable content', labels)
+    const hits = this.#sums('registry_proxy_hits_total', 'Requests served from the cache', labels)
+    const misses = this.#sums('registry_proxy_misses_total', 'Requests served from upstream', labels)
     const pulled = this.#counter('registry_proxy_pulled_bytes_total', 'Bytes fetched from upstream', labels)
-    const pushed = this.#counter('registry_proxy_pushed_bytes_total', 'Bytes sent to clients', labels)
+    const pushed = this.#sums('registry_proxy_pushed_bytes_total', 'Bytes sent to clients', labels)
     return [
       subscribe('cistern:request', ({ route, upstream, outcome, bytes }) => {
         if (!upstream || !outcome || (route !== 'blob' && route !== 'manifest')) return
-        const of = { type: route, upstream_host: upstream }
         const missed = outcome.cache === 'miss' || outcome.cache === 'collapsed'
-        requests.inc(of)
-        pushed.inc(of, bytes)
-        if (missed) misses.inc(of)
-        else hits.inc(of)
+        requests.of(route).of(upstream).add()
+        pushed.of(route).of(upstream).add(bytes)
+        const answers = missed ? misses : hits
+        answers.of(route).of(upstream).add()
       }),
       subscribe('cistern:pulled', ({ upstream, kind, bytes }) => {
         pulled.inc({ type: kind, upstream_host: upstream }, bytes)
@@ -197,6 +197,11 @@ export class Metrics implements Disposable {
         expires.set({ file }, expiresAt / 1000)
       }),
     ]
+  }
+
+  /** For what every request changes. */
+  #sums(name: string, help: string, labelNames: readonly string[]): Sums {
+    return summingCounter(this.#registry, name, help, labelNames)
   }
 
   #counter<L extends string>(name: string, help: string, labelNames: L[] = []): Counter<L> {

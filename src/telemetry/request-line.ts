@@ -3,7 +3,7 @@ import type { Events } from './events.ts'
 
 type Request = Events['cistern:request']
 
-const maxRemembered = 500
+const maxRemembered = 2000
 
 /** Builds the log lines of requests by hand, in the form of pino's: there is one for every hit. */
 export class RequestLines {
@@ -20,17 +20,17 @@ export class RequestLines {
   line(level: 'info' | 'warn', event: Request): string {
     const { requestId, method, route, repository, reference, upstream, status, bytes, outcome, principal } = event
     return (
-      `{"level":"${level}","time":"${this.#instant()}","requestId":${quote(requestId)},"method":${quote(method)}` +
-      `,"route":${quote(route)}` +
-      (repository === undefined ? '' : `,"repository":${quote(repository)}`) +
-      (reference === undefined ? '' : `,"reference":${quote(reference)}`) +
-      (upstream === undefined ? '' : `,"upstream":${quote(upstream)}`) +
+      `{"level":"${level}","time":"${this.#instant()}","requestId":${quote(requestId)},"method":${this.#quote(method)}` +
+      `,"route":${this.#quote(route)}` +
+      (repository === undefined ? '' : `,"repository":${this.#quote(repository)}`) +
+      (reference === undefined ? '' : `,"reference":${this.#quote(reference)}`) +
+      (upstream === undefined ? '' : `,"upstream":${this.#quote(upstream)}`) +
       `,"status":${status},"bytes":${bytes},"durationMs":${Math.round(event.durationMs * 10) / 10}` +
       (outcome === undefined ? '' : `,"cache":"${outcome.cache}"`) +
       (outcome?.reason === undefined ? '' : `,"reason":"${outcome.reason}"`) +
-      `,"aborted":${event.aborted},"client":${quote(event.client)}` +
-      (principal === undefined ? '' : `,"principal":${quote(principal)}`) +
-      `,"userAgent":${this.#remembered(event.userAgent)}` +
+      `,"aborted":${event.aborted},"client":${this.#quote(event.client)}` +
+      (principal === undefined ? '' : `,"principal":${this.#quote(principal)}`) +
+      `,"userAgent":${this.#quote(event.userAgent)}` +
       (event.error === undefined ? '' : `,"error":${JSON.stringify(describeError(event.error))}`) +
       ',"msg":"request"}\n'
     )
@@ -43,12 +43,13 @@ export class RequestLines {
     return this.#time
   }
 
-  /** Clients have few names for themselves. */
-  #remembered(text: string): string {
+  /** What is asked for is asked for again, by clients with few names: looked up it costs a third. */
+  #quote(text: string): string {
     const known = this.#quoted.get(text)
     if (known !== undefined) return known
+    if (this.#quoted.size >= maxRemembered) this.#quoted.clear()
     const quoted = quote(text)
-    if (this.#quoted.size < maxRemembered) this.#quoted.set(text, quoted)
+    this.#quoted.set(text, quoted)
     return quoted
   }
 }

@@ -1,43 +1,9 @@
 import { describe, expect, it } from 'vitest'
-import { Authority } from '../../src/access/authority.ts'
 import { readPolicy } from '../../src/access/policy-document.ts'
-import { Changes } from '../../src/async/changes.ts'
 import { Authentication } from '../../src/http/auth.ts'
-import { PreparedAnswers } from '../../src/http/prepared.ts'
-import { QuickAnswers } from '../../src/http/quick.ts'
-import { MemoryMetadata, MemorySettings } from '../../src/metadata/memory.ts'
-import { notingChanges } from '../../src/metadata/noting.ts'
 import { digestOf } from '../../src/oci/digest.ts'
-import { Settings } from '../../src/repositories/settings.ts'
-import { startFace } from '../support/face.ts'
+import { manifest, path, registry, repository, startQuickFace } from '../support/quick-face.ts'
 import { RawConnection } from '../support/raw-http.ts'
-
-const repository = 'docker.io/library/nginx'
-const path = '/v2/docker.io/library/nginx'
-const registry = { id: '111122223333', region: 'us-east-1' }
-const manifest = '{"schemaVersion":2,"annotations":{"who":"Zoë ✓"}}'
-
-/** A face that keeps answers, over a registry whose answers are hits. */
-async function start(options: { proves?: boolean } & Parameters<typeof startFace>[0] = {}) {
-  const { proves = false, ...more } = options
-  const changes = new Changes()
-  const uses: string[] = []
-  const clock = { now: 1_000_000 }
-  const metadata = new MemoryMetadata()
-  const settings = new Settings(notingChanges(new MemorySettings(), changes.note), metadata.repositories)
-  await metadata.repositories.set(repository, { createdAt: 0 })
-  const prepared = new PreparedAnswers({
-    maxBytes: 1024 * 1024,
-    changes,
-    used: (digest) => uses.push(digest),
-    clock: () => clock.now,
-  })
-  const quick = new QuickAnswers({ prepared, proves })
-  const face = await startFace({ authority: new Authority(registry, settings), quick, ...more })
-  face.registry.outcome = { cache: 'hit', ttlMs: 60_000 }
-  face.registry.addManifest(repository, 'latest', manifest)
-  return { face, uses, changes, clock, settings, [Symbol.asyncDispose]: () => face[Symbol.asyncDispose]() }
-}
 
 const comparable = (response: Response) => {
   const { 'x-request-id': requestId, date: _, ...headers } = Object.fromEntries(response.headers)
@@ -46,7 +12,7 @@ const comparable = (response: Response) => {
 
 describe('an answer that was given before', () => {
   it.each(['GET', 'HEAD'])('is given again to the byte, to a %s, without asking anybody, and told', async (method) => {
-    await using given = await start()
+    await using given = await startQuickFace()
     const { face } = given
     const answers = []
     for (let n = 0; n < 3; n++) {
@@ -64,7 +30,7 @@ describe('an answer that was given before', () => {
   })
 
   it('of a small blob is given again as well', async () => {
-    await using given = await start()
+    await using given = await startQuickFace()
     const { face } = given
     const bytes = Buffer.from(Array.from({ length: 1000 }, (_, at) => at % 256))
     const digest = face.registry.addBlob(repository, bytes)
@@ -79,7 +45,7 @@ describe('an answer that was given before', () => {
   })
 
   it('says how long it stays fresh, and is worked out anew after that', async () => {
-    await using given = await start()
+    await using given = await startQuickFace()
     const { face, clock } = given
     const status = async () => (await face.get(`${path}/manifests/latest`)).headers.get('cache-status')
     face.registry.outcome = { cache: 'hit', ttlMs: 5_000 }
@@ -92,7 +58,7 @@ describe('an answer that was given before', () => {
   })
 
   it('is worked out now and then however fresh it is, for what is in use to be seen', async () => {
-    await using given = await start()
+    await using given = await startQuickFace()
     const { face, clock } = given
     await face.get(`${path}/manifests/latest`)
     clock.now += 9_000
@@ -110,14 +76,14 @@ describe('an answer that was given before', () => {
     ['stale', 'stale'],
     ['joined', 'collapsed'],
   ])('is worked out each time where it was %s', async (_, cache) => {
-    await using given = await start()
+    await using given = await startQuickFace()
     given.face.registry.outcome = { cache }
     for (let n = 0; n < 2; n++) await given.face.get(`${path}/manifests/latest`)
     expect(given.face.registry.asked).toHaveLength(2)
   })
 
   it('is worked out anew after any change of what it hangs on', async () => {
-    await using given = await start()
+    await using given = await startQuickFace()
     const { face, changes } = given
     for (let n = 0; n < 2; n++) await face.get(`${path}/manifests/latest`)
     changes.note()
@@ -126,7 +92,7 @@ describe('an answer that was given before', () => {
   })
 
   it('F86: is refused from the moment that a policy of the repository denies it', async () => {
-    await using given = await start()
+    await using given = await startQuickFace()
     const { face, settings } = given
     const statusOf = async () => (await face.get(`${path}/manifests/latest`)).status
     expect([await statusOf(), await statusOf()]).toEqual([200, 200])
@@ -136,7 +102,7 @@ describe('an answer that was given before', () => {
   })
 
   it('leaves conditions and ranges to those who know them', async () => {
-    await using given = await start()
+    await using given = await startQuickFace()
     const { face } = given
     const digest = face.registry.addManifest(repository, 'other', manifest)
     for (let n = 0; n < 2; n++) await face.get(`${path}/manifests/other`)
@@ -145,7 +111,7 @@ describe('an answer that was given before', () => {
   })
 
   it('keeps its turn among requests that a client sends ahead', async () => {
-    await using given = await start()
+    await using given = await startQuickFace()
     const { face } = given
     face.registry.addManifest(repository, 'slow', '{}')
     await face.get(`${path}/manifests/latest`)
@@ -158,7 +124,7 @@ describe('an answer that was given before', () => {
   })
 
   it('is refused to a request with two Hosts, or one that is none', async () => {
-    await using given = await start()
+    await using given = await startQuickFace()
     const { face } = given
     await face.get(`${path}/manifests/latest`)
     for (const hosts of ['Host: a\r\nHost: b', 'Host: a b']) {
@@ -195,7 +161,7 @@ describe('where callers prove who they are', () => {
 
   it('F83: it is given to those alone who were found to have a right to it', async () => {
     const clock = { now: 1_000_000 }
-    await using given = await start({ proves: true, authentication: doorOf(clock) })
+    await using given = await startQuickFace({ proves: true, authentication: doorOf(clock) })
     const { face } = given
     const get = (headers: Record<string, string>) => face.get(`${path}/manifests/latest`, headers)
     const admin = authorization(`admin|${clock.now + 5_000}`)
@@ -209,7 +175,7 @@ describe('where callers prove who they are', () => {
 
   it('F86: it is refused once the login has expired', async () => {
     const clock = { now: 1_000_000 }
-    await using given = await start({ proves: true, authentication: doorOf(clock) })
+    await using given = await startQuickFace({ proves: true, authentication: doorOf(clock) })
     const admin = authorization(`admin|${clock.now + 5_000}`)
     const get = () => given.face.get(`${path}/manifests/latest`, admin)
     expect([(await get()).status, (await get()).status]).toEqual([200, 200])
