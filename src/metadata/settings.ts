@@ -43,8 +43,6 @@ export type RegistrySettings = {
   policy?: string
   /** Kept and told: images are not scanned. Filters are patterns over repositories; `*` stands for anything. */
   scanning?: { type: 'BASIC' | 'ENHANCED'; rules: { frequency: ScanFrequency; filters: string[] }[] }
-  /** `since` of the metadata that know of all repositories of the settings. */
-  knownSince?: number
 }
 
 /**

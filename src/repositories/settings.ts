@@ -106,13 +106,16 @@ export class Settings {
     })
   }
 
-  /** Makes metadata that were begun afresh know of the repositories that have settings. `since` is theirs. */
+  /**
+   * Makes metadata know of all repositories that have settings: they may have been begun afresh, or have lost their
+   * latest writes by a power cut. A deletion that was cut short can be repeated then. What has no instant of its own
+   * began at `since`.
+   */
   async restore(since: number): Promise<void> {
-    if ((await this.registry()).knownSince === since) return
     for await (const [repository, { createdAt = since }] of this.#store.repositories.entries()) {
+      if (await this.#repositories.get(repository)) continue
       await this.#repositories.create(repository, { createdAt })
     }
-    await this.changeRegistry((before) => ({ ...before, knownSince: since }))
   }
 
   async registry(): Promise<RegistrySettings> {

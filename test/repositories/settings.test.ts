@@ -73,6 +73,18 @@ describe('the settings of a repository', () => {
     expect(await metadata.repositories.get('hub/a')).toEqual({ createdAt: 1 })
     expect(await settings.of('hub/a')).toMatchObject({ policy: 'p' })
   })
+
+  it('make metadata know of a repository whose record a power cut took, and leave others as they are', async () => {
+    const { settings, metadata } = await withRepository('hub/a')
+    await settings.change('hub/a', () => ({ policy: 'p' }))
+    await settings.create('hub/b', { policy: 'q', createdAt: 2 })
+    await settings.restore(7)
+    await metadata.repositories.delete('hub/b')
+    await settings.restore(7)
+    expect(await metadata.repositories.get('hub/a')).toEqual({ createdAt: 1 })
+    expect(await metadata.repositories.get('hub/b')).toEqual({ createdAt: 2 })
+    expect(await settings.change('hub/b', (before) => before)).toMatchObject({ policy: 'q' })
+  })
 })
 
 describe('a template', () => {
