@@ -81,7 +81,7 @@ export class Secrets {
     return value
   }
 
-  /** Throws `SecretError`: `exists`, unless the same version with the same value is there, as after a retry. */
+  /** Throws `SecretError`: `limit`; `exists`, unless the same version with the same value is there, as after a retry. */
   create(name: string, version: SecretVersion, description?: string): Promise<Secret> {
     return this.#change(async (kept) => {
       const known = this.#find(name)
@@ -90,6 +90,7 @@ export class Secrets {
           throw new SecretError('exists')
         return { kept, secret: known }
       }
+      if (kept.length >= maxSecrets) throw new SecretError('limit')
       const at = this.#clock()
       const { id, region } = this.#registry
       const suffix = Array.from({ length: 6 }, () => letters[randomInt(letters.length)]).join('')
@@ -157,6 +158,9 @@ export class Secrets {
     return turn
   }
 }
+
+/** Each change writes all of them. */
+const maxSecrets = 500
 
 const letters = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789'
 /** Of a hyphen and six characters. */

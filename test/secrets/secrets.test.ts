@@ -43,6 +43,20 @@ describe('a secret', () => {
     }
   })
 
+  it('is one of five hundred at most', async () => {
+    await using given = await open()
+    await given.secrets.create(name, version)
+    const document = JSON.parse(await readFile(given.path('secrets.json'), 'utf8'))
+    const [one] = document.secrets
+    document.secrets = Array.from({ length: 500 }, (_, n) => (n === 0 ? one : { ...one, name: `n${n}`, arn: `a${n}` }))
+    await writeFile(given.path('secrets.json'), JSON.stringify(document))
+    const full = await given.start()
+    await expect(full.create('ecr-pullthroughcache/other', version)).rejects.toMatchObject({ reason: 'limit' })
+    expect(await full.create(name, version)).toMatchObject({ name })
+    await full.delete('n7')
+    expect(await full.create('ecr-pullthroughcache/other', version)).toMatchObject({ versionId: 'v1' })
+  })
+
   it('is undecryptable moved to another name, and another key is none to start with', async () => {
     await using given = await open()
     await given.secrets.create(name, version)

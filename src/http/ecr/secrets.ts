@@ -178,6 +178,7 @@ const describe = ({ arn, name, description, createdAt, changedAt }: Secret) => (
 })
 
 const errors = {
+  limit: ['LimitExceededException', 'The request failed because there are as many secrets as there may be.'],
   missing: ['ResourceNotFoundException', "Secrets Manager can't find the specified secret."],
   exists: ['ResourceExistsException', 'The operation failed because the secret or this version of it already exists.'],
   undecryptable: ['DecryptionFailure', "Secrets Manager can't decrypt the protected secret text."],
