@@ -1,3 +1,4 @@
+import { parseUnambiguous } from '../oci/json.ts'
 import { type Condition, compileCondition } from './condition.ts'
 import { PolicyError } from './policy-error.ts'
 import { isArnPattern } from './wildcard.ts'
@@ -36,17 +37,15 @@ const maxValues = 200
  */
 export function parsePolicy(text: string, kind: PolicyKind): PolicyDocument {
   if (text.length > maxLength) throw new PolicyError(`the document is longer than ${maxLength} characters`)
-  let value: unknown
-  let keys: number
+  return readPolicy(read(text), kind)
+}
+
+function read(text: string): unknown {
   try {
-    value = JSON.parse(text)
-    keys = countKeys(JSON.stringify(value))
-  } catch {
-    throw new PolicyError('the document is not JSON') // the parser's message quotes the text
+    return parseUnambiguous(text)
+  } catch (error) {
+    throw new PolicyError(`the document ${(error as Error).message}`)
   }
-  // Of two equal keys JSON.parse keeps the last, and a Deny could vanish.
-  if (keys !== countKeys(text)) throw new PolicyError('the document has a key twice')
-  return readPolicy(value, kind)
 }
 
 /** As `parsePolicy`, of a document that was written as part of a larger one. */
@@ -175,7 +174,3 @@ const listOf = (value: unknown): readonly unknown[] =>
 
 /** A name of the document, as an error may quote it. */
 const shown = (name: string): string => (/^[\w:/-]{1,64}$/.test(name) ? name : 'a name')
-
-/** Of valid JSON: strings that a colon follows. */
-const countKeys = (text: string): number =>
-  [...text.matchAll(/"(?:[^"\\]|\\.)*"(?<colon>\s*:)?/g)].filter(({ groups }) => groups?.colon).length

@@ -1,25 +1,16 @@
+import { parseUnambiguous } from '../oci/json.ts'
 import { LifecyclePolicyError } from './policy-error.ts'
 
 export type Tree = Readonly<Record<string, unknown>>
 
-/** A JSON text that says nothing twice. Throws `LifecyclePolicyError`. */
+/** Throws `LifecyclePolicyError`. */
 export function parseJson(text: string): unknown {
-  let value: unknown
-  let keys: number
   try {
-    value = JSON.parse(text)
-    keys = countKeys(JSON.stringify(value))
-  } catch {
-    throw new LifecyclePolicyError('the policy is not JSON') // the parser's message quotes the text
+    return parseUnambiguous(text)
+  } catch (error) {
+    throw new LifecyclePolicyError(`the policy ${(error as Error).message}`)
   }
-  // Of two equal keys JSON.parse keeps the last, and a rule could select more than it seems to.
-  if (keys !== countKeys(text)) throw new LifecyclePolicyError('the policy has a member twice')
-  return value
 }
-
-/** Of valid JSON: strings that a colon follows. */
-const countKeys = (text: string): number =>
-  [...text.matchAll(/"(?:[^"\\]|\\.)*"(?<colon>\s*:)?/g)].filter(({ groups }) => groups?.colon).length
 
 export function objectAt(value: unknown, place: string, members: readonly string[]): Tree {
   needed(value, place)
