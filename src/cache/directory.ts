@@ -1,25 +1,25 @@
 import type { Reference } from '../oci/reference.ts'
 import type { Outlook, Registry } from '../oci/registry.ts'
 import type { Rule } from '../rules/rule.ts'
+import { Lingering, type OwnedRegistry } from './lingering.ts'
 import { type Cache, Origin } from './origin.ts'
 import { PullThrough } from './pull-through.ts'
-
-/** An upstream that is closed when no rule leads to it any more. */
-export type OwnedRegistry = Registry & AsyncDisposable
 
 export type DirectoryOptions = {
   cache: Cache
   /** Never ask any upstream. */
   offline: boolean
+  /** It is disposed when no rule leads to it any more, and nobody uses it. */
   openUpstream: (rule: Rule) => OwnedRegistry
 }
 
-type Entry = { registry: PullThrough; cached: Registry; upstream: OwnedRegistry | undefined }
+type Entry = { registry: PullThrough; cached: Registry; upstream: Lingering | undefined }
 
 /** One registry per rule, made when it is first asked for and kept until its rule changes. */
 export class Directory {
   readonly #options: DirectoryOptions
   readonly #entries = new Map<Rule, Entry>()
+  readonly #leaving = new Set<Lingering>()
   readonly #unruled: PullThrough
 
   constructor(options: DirectoryOptions) {
@@ -42,13 +42,15 @@ export class Directory {
     return rule ? this.#entryOf(rule).cached : this.#unruled
   }
 
-  /** Closes the upstreams whose rule is not among `rules`. Transfers from them break and are resumed elsewhere. */
-  async retain(rules: Iterable<Rule>): Promise<void> {
+  /** Lets go of the upstreams whose rule is not among `rules`. What is asked of them by now is answered and sent. */
+  retain(rules: Iterable<Rule>): void {
     const kept = new Set(rules)
     for (const [rule, { upstream }] of [...this.#entries]) {
       if (kept.has(rule)) continue
       this.#entries.delete(rule)
-      await upstream?.[Symbol.asyncDispose]()
+      if (!upstream) continue
+      this.#leaving.add(upstream)
+      void upstream.letGo().finally(() => this.#leaving.delete(upstream))
     }
   }
 
@@ -56,7 +58,7 @@ export class Directory {
     const known = this.#entries.get(rule)
     if (known) return known
     const { cache, offline, openUpstream } = this.#options
-    const upstream = offline ? undefined : openUpstream(rule)
+    const upstream = offline ? undefined : new Lingering(openUpstream(rule))
     const cached = new PullThrough(cache, new Origin(rule, undefined))
     const registry = upstream ? new PullThrough(cache, new Origin(rule, upstream)) : cached
     const entry = { registry, cached, upstream }
@@ -67,6 +69,7 @@ export class Directory {
   /** Ends all transfers and closes all upstreams. */
   async close(): Promise<void> {
     await this.#options.cache.fills.close()
-    await this.retain([])
+    this.retain([])
+    await Promise.all([...this.#leaving].map((upstream) => upstream[Symbol.asyncDispose]()))
   }
 }

@@ -90,7 +90,7 @@ export async function openCore(config: Config, { fileSystem, clock = Date.now }:
     configured: config.rules,
     retain: (kept) => {
       changes.note()
-      return directory.retain(kept)
+      directory.retain(kept)
     },
   })
   const scrubber = opened.use(

@@ -1,4 +1,4 @@
-import type { OwnedRegistry } from '../cache/directory.ts'
+import type { OwnedRegistry } from '../cache/lingering.ts'
 import type { Config } from '../config.ts'
 import type { LocalSecrets } from '../credentials/credentials.ts'
 import { accountsOf, proxyCredentialsOf } from '../credentials/from-rule.ts'

@@ -12,7 +12,7 @@ export type RulesInForceOptions = {
   /** Those of the configuration, and the built-in ones that none of them replaces. */
   configured: readonly Rule[]
   /** Lets go what belongs to no rule in force any more. */
-  retain: (rules: readonly Rule[]) => Promise<void>
+  retain: (rules: readonly Rule[]) => void
 }
 
 /** A rule as whoever manages rules sees it: one of the API, or one of the configuration file, which stays as it is. */
@@ -98,9 +98,9 @@ export class RulesInForce {
 
   /** Puts the rules of another configuration in force, beside those of the API. */
   async reload(configured: readonly Rule[]): Promise<void> {
-    await this.#inTurn(() => {
+    await this.#inTurn(async () => {
       this.#configured = configured
-      return this.#apply()
+      this.#apply()
     })
   }
 
@@ -115,19 +115,19 @@ export class RulesInForce {
     return this.#inTurn(async () => {
       const { rules, rule } = plan(this.#store.rules)
       await this.#store.write(rules)
-      await this.#apply()
+      this.#apply()
       return rule
     })
   }
 
   /** A rule that stays as it is stays the same object, and its transfers go on. */
-  async #apply(): Promise<void> {
+  #apply(): void {
     const inForce = this.#book.list()
     const rules = merge(this.#configured, this.#store.rules).map(
       (rule) => inForce.find((known) => isDeepStrictEqual(known, rule)) ?? rule,
     )
     this.#book.replace(rules)
-    await this.#retain(this.#book.list())
+    this.#retain(this.#book.list())
   }
 
   async #inTurn<T>(work: () => Promise<T>): Promise<T> {

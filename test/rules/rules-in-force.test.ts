@@ -36,7 +36,7 @@ async function open() {
       book,
       store: await RuleFile.open(path),
       configured: [...builtInRules, fixed],
-      retain: async (rules) => void retained.push(rules),
+      retain: (rules) => void retained.push(rules),
     })
   return {
     path,
@@ -136,7 +136,7 @@ describe('rules of the API', () => {
         },
       },
       configured: [],
-      retain: async () => {},
+      retain: () => {},
     })
 
     await expect(broken.create(made('second'))).rejects.toThrow('no room')
