@@ -34,7 +34,7 @@ export type Instance = {
   readonly adminUrl: string
   /** The file of the first access key, where this start made it. */
   readonly firstKeyFile: string | undefined
-  /** Puts rules and keys of another configuration in force. Transfers under rules that stay as they are go on. */
+  /** Puts rules and keys of another configuration in force. Transfers under way go on. */
   reload(config: Config): Promise<void>
   /** Says so to whoever asks for readiness, takes no more clients, finishes or breaks off what runs, lets all go. */
   close(): Promise<void>
