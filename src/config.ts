@@ -60,13 +60,15 @@ export function loadConfig(args: readonly string[], env: Environment = process.e
     return flags.names.get(name) ?? environment.names.get(name) ?? `${file.locate(path, key)}: ${label(path, key)}`
   }
   const parsed = schema.safeParse(tree)
+  const proxies = usualProxies(env)
   const faults = [
+    ...proxies.faults,
     ...(parsed.error?.issues ?? []).flatMap((issue) => describe(issue, tree, where)),
     ...across(tree, where),
   ]
   if (!parsed.success || faults.length > 0) throw new ConfigError(faults)
 
-  return frozen(configOf(parsed.data, env))
+  return frozen(configOf(parsed.data, proxies.settings))
 }
 
 function flagsOf(args: readonly string[]): ReturnType<typeof readFlags> {
@@ -77,7 +79,7 @@ function flagsOf(args: readonly string[]): ReturnType<typeof readFlags> {
   }
 }
 
-function configOf(settings: Settings, env: Environment): Config {
+function configOf(settings: Settings, proxy: ProxySettings): Config {
   const { publicUrl, defaultUpstream, timeouts, ...rest } = settings
   const rules = settings.rules.map(ruleOf)
   const replaced = new Set(rules.map(({ prefix }) => prefix))
@@ -97,7 +99,7 @@ function configOf(settings: Settings, env: Environment): Config {
       retryPauseMs: timeouts.retryPause,
     },
     rules: [...builtIn, ...rules],
-    proxy: usualProxies(env),
+    proxy,
   }
 }
 
@@ -135,11 +137,36 @@ function mirrorOf(entry: NonNullable<RuleSettings['upstreams']>[number], rule: R
 const proxyOf = (proxy: NonNullable<RuleSettings['proxy']>): ForwardProxy | 'none' =>
   typeof proxy === 'string' && proxy !== 'none' ? { url: proxy } : proxy
 
-function usualProxies(env: Environment): ProxySettings {
-  const httpProxy = env.http_proxy || env.HTTP_PROXY
-  const httpsProxy = env.https_proxy || env.HTTPS_PROXY
+/** In the order in which they count. */
+const proxyVariables = {
+  httpProxy: ['http_proxy', 'HTTP_PROXY'],
+  httpsProxy: ['https_proxy', 'HTTPS_PROXY'],
+} as const
+
+/** Others take a host and port for a proxy by plain HTTP, and so do we. */
+function usualProxies(env: Environment): { settings: ProxySettings; faults: string[] } {
   const noProxy = env.no_proxy || env.NO_PROXY
-  return { ...(httpProxy && { httpProxy }), ...(httpsProxy && { httpsProxy }), ...(noProxy && { noProxy }) }
+  const faults: string[] = []
+  const found = Object.entries(proxyVariables).map(([key, names]) => {
+    const name = names.find((name) => env[name])
+    const url = name && parseProxy(env[name] ?? '')
+    if (name && !url) faults.push(`${name}: must be http(s)://[user:password@]host[:port]`)
+    return [key, url]
+  })
+  const settings = { ...Object.fromEntries(found.filter(([, url]) => url)), ...(noProxy && { noProxy }) }
+  return { settings, faults }
+}
+
+function parseProxy(text: string): string | undefined {
+  const written = text.trim()
+  const url = URL.parse(/^\w+:\/\//.test(written) ? written : `http://${written}`)
+  if (!url || !/^https?:$/.test(url.protocol) || url.pathname !== '/' || url.search !== '') return undefined
+  try {
+    decodeURIComponent(url.username + url.password)
+  } catch {
+    return undefined
+  }
+  return url.href
 }
 
 type Where = (path: Path, key?: string) => string

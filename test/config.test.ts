@@ -104,8 +104,24 @@ describe('precedence', () => {
 
   it('takes proxies from the standard variables', () => {
     const { proxy } = loadConfig([], { HTTPS_PROXY: 'http://p:3128', no_proxy: '.local' })
-    expect(proxy).toEqual({ httpsProxy: 'http://p:3128', noProxy: '.local' })
+    expect(proxy).toEqual({ httpsProxy: 'http://p:3128/', noProxy: '.local' })
   })
+
+  it('takes a host and port for a proxy, as others do, and the lower-case variable first', () => {
+    const { proxy } = loadConfig([], { http_proxy: 'p:3128', HTTP_PROXY: 'http://q', HTTPS_PROXY: 'https://u:%40@p' })
+    expect(proxy).toEqual({ httpProxy: 'http://p:3128/', httpsProxy: 'https://u:%40@p/' })
+    expect(loadConfig([], { http_proxy: '', HTTP_PROXY: 'q' }).proxy).toEqual({ httpProxy: 'http://q/' })
+  })
+
+  it.each(['socks5://c4nary:1080', 'http://', 'http://u:c4nary%@p', 'http://p/c4nary', 'http://p:c4nary', ':3128'])(
+    'refuses the proxy %j of the environment, and does not repeat it',
+    (HTTPS_PROXY) => {
+      const refused = () => loadConfig(['--log-level', 'loud'], { HTTPS_PROXY, HTTP_PROXY: 'ftp://p' })
+      expect(refused).toThrow(ConfigError)
+      expect(refused).toThrow(/^HTTP_PROXY: must be http\(s\):.*\nHTTPS_PROXY: must be http\(s\):.*\n--log-level: /)
+      expect(refused).not.toThrow('c4nary')
+    },
+  )
 })
 
 describe('rules', () => {

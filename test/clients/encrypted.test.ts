@@ -1,4 +1,5 @@
-import { mkdir, mkdtempDisposable, writeFile } from 'node:fs/promises'
+import { randomUUID } from 'node:crypto'
+import { mkdir, mkdtempDisposable, rename, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
@@ -13,24 +14,27 @@ import { skopeoCopy } from './skopeo.ts'
 
 type Pair = ReturnType<typeof selfSigned>
 
-/** A cache behind a certificate that clients have to answer by one of their own. */
+/** A cache behind a certificate, mounted and replaced as Kubernetes does it, that clients answer by one of their own. */
 async function start() {
   await using starting = new AsyncDisposableStack()
   const { path } = starting.use(await mkdtempDisposable(join(tmpdir(), 'cistern-encrypted-')))
   const upstream = starting.use(await startUpstream())
   const known = selfSigned()
-  const tls = {
-    certFile: join(path, 'tls.crt'),
-    keyFile: join(path, 'tls.key'),
-    clientCaFile: join(path, 'clients.crt'),
-  }
   const serve = async ({ cert, key }: Pair) => {
-    await writeFile(tls.keyFile, key, { mode: 0o600 })
-    await writeFile(tls.certFile, cert)
+    const version = `..${randomUUID()}`
+    await mkdir(join(path, version))
+    await writeFile(join(path, version, 'tls.key'), key, { mode: 0o600 })
+    await writeFile(join(path, version, 'tls.crt'), cert)
+    await writeFile(join(path, version, 'ca.crt'), known.cert)
+    await symlink(version, join(path, '..data_tmp'))
+    await rename(join(path, '..data_tmp'), join(path, '..data'))
   }
   const pair = selfSigned()
   await serve(pair)
-  await writeFile(tls.clientCaFile, known.cert)
+  const names = ['tls.crt', 'tls.key', 'ca.crt']
+  const [certFile, keyFile, clientCaFile] = names.map((name) => join(path, name))
+  for (const name of names) await symlink(join('..data', name), join(path, name))
+  const tls = { certFile, keyFile, clientCaFile }
   const rules = [{ prefix: 'up.example', upstream: upstream.url }]
   const cistern = starting.use(await startCistern({ rules, config: { tls } }))
   const parts = starting.move()
