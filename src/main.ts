@@ -5,6 +5,7 @@ const usage = `Usage: cistern <command> [--config FILE] [--<key> VALUE …]
 Commands:
   serve         run the cache
   check-config  print the configuration in effect, without secrets
+  client-config say how a client is set up to pull through the cache; --write does it, --undo takes it back
   explain       say what is known of an image, and what a pull of it would do; --ask asks its upstream
   refresh       check now where a tag points
   ls            list what is cached; --images lists images
@@ -28,6 +29,7 @@ type Command = (args: readonly string[]) => Promise<number>
 const commands = new Map<string, () => Promise<Command>>([
   ['serve', async () => (await import('./commands/serve.ts')).serve],
   ['check-config', async () => (await import('./commands/check-config.ts')).checkConfig],
+  ['client-config', async () => (await import('./commands/client-config.ts')).clientConfig],
   ['healthcheck', async () => (await import('./commands/healthcheck.ts')).healthcheck],
   ['explain', async () => (await import('./commands/explain.ts')).explain],
   ['refresh', async () => (await import('./commands/refresh.ts')).refresh],

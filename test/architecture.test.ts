@@ -16,6 +16,8 @@ const table: Table = {
   'oci/': { ours: [], packages: ['node:crypto', 'node:stream'] },
   'async/': { ours: [], packages: [] },
   'files/': { ours: [], packages: [builtin] },
+  // What clients read, as text; who writes it is another matter.
+  'clients/': { ours: [...vocabulary, 'rules/', 'config/homes.ts'], packages: ['smol-toml', 'yaml'] },
   'blobs/': { ours: vocabulary, packages: [builtin] },
   'metadata/': { ours: vocabulary, packages: [builtin] },
   'credentials/': {

@@ -54,7 +54,8 @@ describe('defaults', () => {
 
   it('are those of the table in the README', () => {
     const readme = readFileSync(new URL('../README.md', import.meta.url), 'utf8')
-    const rows = [...readme.matchAll(/^\| `([\w.[\]]+)` \| ([^|]+) \|/gm)].map(([, path, text]) => ({ path, text }))
+    const section = /^## Configuration$([\s\S]*?)^### /m.exec(readme)?.[1] ?? ''
+    const rows = [...section.matchAll(/^\| `([\w.[\]]+)` \| ([^|]+) \|/gm)].map(([, path, text]) => ({ path, text }))
     const expected = keys.map(({ path, default: value }) => ({
       path,
       text: value === undefined ? expect.not.stringContaining('`[') : `\`${Array.isArray(value) ? '[]' : value}\``,

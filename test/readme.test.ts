@@ -2,9 +2,11 @@ import { existsSync, globSync, readdirSync, readFileSync } from 'node:fs'
 import { appendFile, mkdtempDisposable, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
+import { parse as parseToml } from 'smol-toml'
 import { describe, expect, it } from 'vitest'
 import { parse } from 'yaml'
 import manifest from '../package.json' with { type: 'json' }
+import { clients } from '../src/clients/all.ts'
 import { loadConfig } from '../src/config.ts'
 import { Metrics } from '../src/telemetry/metrics.ts'
 import { ruleFor, startCistern } from './support/cistern.ts'
@@ -36,24 +38,32 @@ const codeOf = (text: string): string[] => [
 
 const cistern = (...args: string[]) => run(process.execPath, [join(root, 'src', 'main.ts'), ...args])
 
-describe('the recipes', () => {
-  const quoted = blocksOf(readme).flatMap(({ before, text }) => {
-    const path = /\[[^\]]*\]\((deploy\/clients\/[^)]+)\):$/.exec(before)?.[1]
-    return path === undefined ? [] : [{ path, text }]
+describe('the clients', () => {
+  const section = /^## Clients$([\s\S]*?)^## /m.exec(readme)?.[1] ?? ''
+  const consoles = blocksOf(section).filter(({ language }) => language === 'console')
+
+  it('are all in the table', () => {
+    const rows = [...section.matchAll(/^\| ((?:`\w+`(?:, )?)+) \| .*\|$/gm)].map(([, names = '']) => names)
+    const named = rows.flatMap((names) => [...names.matchAll(/`(\w+)`/g)].map(([, name]) => name))
+    expect(named).toEqual(clients.map(({ name }) => name))
   })
 
-  it.each(quoted)('$path is what the README quotes', ({ path, text }) => {
-    expect(read(path)).toBe(text)
+  it('are set up by what the command prints', async () => {
+    await using directory = await mkdtempDisposable(join(tmpdir(), 'cistern-readme-'))
+    for (const { command, output } of consoles.flatMap(({ text }) => stepsOf(text))) {
+      const args = command.split(' ').slice(2)
+      const { stdout } = await run(process.execPath, [join(root, 'src', 'main.ts'), ...args], { cwd: directory.path })
+      expect(stdout.trimEnd(), command).toBe(output)
+    }
+    expect(consoles.length).toBeGreaterThan(0)
   })
 
-  it('cover every client that has one', () => {
-    const clients = quoted.map(({ path }) => dirname(path).split('/').at(-1))
-    expect(clients.sort()).toEqual(readdirSync(join(root, 'deploy', 'clients')).sort())
-  })
-
-  it('are well-formed', () => {
+  it('have well-formed recipes', () => {
     for (const path of globSync('deploy/clients/**/*.{json,yaml}', { cwd: root })) {
       expect(parse(read(path), { strict: true }), path).toBeTypeOf('object')
+    }
+    for (const path of globSync('deploy/clients/**/*.{toml,conf}', { cwd: root })) {
+      expect(parseToml(read(path)), path).toBeTypeOf('object')
     }
   })
 })

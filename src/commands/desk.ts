@@ -17,6 +17,7 @@ import type { Tally } from '../inspection/tally.ts'
 import type { PlaceOf } from '../repositories/named.ts'
 import { Holdings } from '../transfer/holdings.ts'
 import { type Core, openCore } from './core.ts'
+import { type ShownRules, shownRules } from './rules.ts'
 
 /** What commands have a cache do: the one of a running instance, or one that is opened for a command. */
 export type Desk = {
@@ -25,6 +26,7 @@ export type Desk = {
   repositories: (prefix: string) => AsyncIterable<RepositorySummary>
   images: (prefix: string) => AsyncIterable<ImageSummary>
   stats: () => Promise<Stats>
+  rules: () => ShownRules
   purge: (name: string) => Promise<Purged>
 }
 
@@ -69,6 +71,7 @@ export function openDesk(config: Config, core: Core, { keys, passwordPolicies, t
       const rules = () => book.list()
       return stats({ ...listing, usage: () => usage, rules, maxBytes: config.cache.maxSize, ...(tally && { tally }) })
     },
+    rules: () => shownRules(book),
     purge: (name) => purge(meant(name), { ...common, deletion }),
   }
 }

@@ -11,3 +11,6 @@ export function parseOrigin(text: string): string | undefined {
 /** The registry of Docker Hub is not where its name leads. */
 export const registryOrigin = (origin: string): string =>
   origin === 'https://docker.io' ? 'https://registry-1.docker.io' : origin
+
+/** The names under which clients know Docker Hub. */
+export const dockerHub: readonly string[] = ['docker.io', 'index.docker.io', 'registry-1.docker.io']

@@ -1,7 +1,5 @@
+import { dockerHub } from './origin.ts'
 import { type Rule, upstreamHost } from './rule.ts'
-
-/** The names under which clients know Docker Hub. */
-const dockerHub = ['docker.io', 'index.docker.io', 'registry-1.docker.io']
 
 /** A prefix is at most a repository long, so that a longer path costs no more look-ups. */
 const maxPrefixLength = 255

@@ -52,7 +52,7 @@ export class RulesInForce {
     this.#store = store
     this.#configured = configured
     this.#retain = retain
-    book.replace(merge(configured, store.rules))
+    book.replace(mergedRules(configured, store.rules))
   }
 
   /** By prefix, in lexical order; the built-in ones are nobody's to manage. */
@@ -123,7 +123,7 @@ export class RulesInForce {
   /** A rule that stays as it is stays the same object, and its transfers go on. */
   #apply(): void {
     const inForce = this.#book.list()
-    const rules = merge(this.#configured, this.#store.rules).map(
+    const rules = mergedRules(this.#configured, this.#store.rules).map(
       (rule) => inForce.find((known) => isDeepStrictEqual(known, rule)) ?? rule,
     )
     this.#book.replace(rules)
@@ -137,8 +137,8 @@ export class RulesInForce {
   }
 }
 
-/** Of several rules with one prefix the last counts. */
-const merge = (configured: readonly Rule[], made: readonly ApiRule[]): Rule[] => [
+/** Those of the API stand in the place of built-in ones: of several rules with one prefix the last counts. */
+export const mergedRules = (configured: readonly Rule[], made: readonly ApiRule[]): Rule[] => [
   ...configured.filter(({ source }) => source === 'builtin'),
   ...made.map(ruleOfApi),
   ...configured.filter(({ source }) => source !== 'builtin'),

@@ -1,4 +1,4 @@
-import { mkdtempDisposable, writeFile } from 'node:fs/promises'
+import { mkdtempDisposable, readFile, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { eventually } from '../support/eventually.ts'
@@ -6,13 +6,24 @@ import { run, Service } from '../support/process.ts'
 import { requireTool } from '../support/tools.ts'
 import { writeRecipe } from './recipe.ts'
 
+/** How the name of a registry can come to a mirror. */
+export type Shape = 'namespace' | 'prefix' | 'path'
+
+const hosts: Record<Shape, string> = {
+  namespace: '[host."$1"]',
+  prefix: '[host."$1/v2/docker.io"]\n  override_path = true',
+  path: '[host."$1/docker.io"]',
+}
+
 /**
- * Fetches what an image needs on amd64 into an empty containerd, by a recipe for docker.io with the mirror at `host`.
+ * Fetches what an image needs on amd64 into an empty containerd, by the recipe for docker.io with the mirror at `host`.
  * Resolves to the digest that the image has there.
  */
-export async function containerdFetch(image: string, host: string, recipe: string): Promise<string> {
+export async function containerdFetch(image: string, host: string, shape: Shape): Promise<string> {
   await using directory = await mkdtempDisposable(join(tmpdir(), 'cistern-hosts-'))
-  await writeRecipe(recipe, host, join(directory.path, 'docker.io', 'hosts.toml'))
+  const file = await writeRecipe('containerd/hosts.toml', host, join(directory.path, 'docker.io', 'hosts.toml'))
+  const recipe = await readFile(file, 'utf8')
+  await writeFile(file, recipe.replace(/^\[host\."(.*)"\]$/m, hosts[shape]))
   return await containerdFetchBy(image, directory.path)
 }
 

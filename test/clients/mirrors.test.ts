@@ -11,9 +11,9 @@ import { buildahPull, type Pull, podmanPull } from './containers.ts'
 const clients: Record<string, Pull> = {
   'podman, by prefix': podmanPull,
   'buildah, by prefix': buildahPull,
-  'containerd, by ns': (image, host) => containerdFetch(image, host, 'containerd/hosts.toml'),
-  'containerd, by prefix': (image, host) => containerdFetch(image, host, 'containerd/hosts-prefix.toml'),
-  'containerd, by path': (image, host) => containerdFetch(image, host, 'containerd/hosts-path.toml'),
+  'containerd, by ns': (image, host) => containerdFetch(image, host, 'namespace'),
+  'containerd, by prefix': (image, host) => containerdFetch(image, host, 'prefix'),
+  'containerd, by path': (image, host) => containerdFetch(image, host, 'path'),
 }
 
 /** Pulls each image with each client, one after the other; by client and image, the digest it came to have there. */

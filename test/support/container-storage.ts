@@ -5,7 +5,7 @@ import { writeRecipe } from '../clients/recipe.ts'
 import { type Output, run, Service } from './process.ts'
 import { requireTool } from './tools.ts'
 
-/** Where podman and buildah keep images of a test, and the mirror that they pull docker.io through. Goes when disposed. */
+/** Where podman and buildah keep images of a test, and what they pull through. Goes when disposed. */
 export class ContainerStorage implements AsyncDisposable {
   /** For further files of the test. */
   readonly directory: string
@@ -18,13 +18,20 @@ export class ContainerStorage implements AsyncDisposable {
     this.#env = env
   }
 
-  /** Empty; `mirror` is the host and port of a Cistern. */
+  /** Empty; `mirror` is the host and port of a Cistern, for docker.io. */
   static async open(mirror: string): Promise<ContainerStorage> {
     const { path, remove } = await mkdtempDisposable(join(tmpdir(), 'cistern-containers-'))
-    const registries = await writeRecipe('containers/registries.conf', mirror, join(path, 'registries.conf'))
+    const registries = await writeRecipe('podman/50-cistern.conf', mirror, join(path, 'registries.conf'))
     await writeFile(join(path, 'policy.json'), JSON.stringify({ default: [{ type: 'insecureAcceptAnything' }] }))
     const homes = { HOME: path, XDG_RUNTIME_DIR: path, TMPDIR: path }
     return new ContainerStorage(path, remove, { ...process.env, ...homes, CONTAINERS_REGISTRIES_CONF: registries })
+  }
+
+  /** Empty, of a user who has a home with all that is to be known of registries. */
+  static async of(home: string): Promise<ContainerStorage> {
+    const { path, remove } = await mkdtempDisposable(join(tmpdir(), 'cistern-containers-'))
+    const homes = { HOME: home, XDG_RUNTIME_DIR: path, TMPDIR: path, REGISTRY_AUTH_FILE: join(home, 'auth.json') }
+    return new ContainerStorage(path, remove, { PATH: process.env.PATH, ...homes })
   }
 
   /** To be given to whatever pulls. */

@@ -11,6 +11,8 @@ export type CacheControl = {
   repositories: (prefix: string) => AsyncIterable<object>
   images: (prefix: string) => AsyncIterable<object>
   stats: () => Promise<object>
+  /** Those in force, and nothing secret of them. */
+  rules: () => object
   purge: (name: string) => Promise<object>
 }
 
@@ -26,6 +28,7 @@ export function cacheRoutes(app: Hono<HttpEnv>, cache: CacheControl): void {
   )
   app.get('/images', ({ req, env: { exchange } }) => respondLines(exchange, cache.images(req.query('prefix') ?? '')))
   app.get('/stats', async ({ env: { exchange } }) => respondJson(exchange, 200, await cache.stats()))
+  app.get('/rules', ({ env: { exchange } }) => respondJson(exchange, 200, cache.rules()))
   app.post('/purge', async ({ req, env: { exchange } }) =>
     respondJson(exchange, 200, await cache.purge(req.query('name') ?? '')),
   )

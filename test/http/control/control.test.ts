@@ -21,6 +21,7 @@ const cache: ControlOptions['cache'] = {
   refresh: nowhere,
   stats: nowhere,
   purge: nowhere,
+  rules: () => ({ rules: [] }),
   async *images() {
     yield { n: 1 }
     throw corrupt('the disk broke')
