@@ -43,10 +43,17 @@ export function leadsToDockerHub(rule: Rule | undefined): boolean {
   return rule.prefix === 'docker.io' || (dockerHub.includes(upstreamHost(rule)) && !hasOtherNames(rule))
 }
 
-/** https://github.com/distribution/reference: what has a dot, or is localhost, names a registry. */
-function isNamedAsRegistry({ prefix }: Rule): boolean {
-  const [first = ''] = prefix.split('/')
-  return first.includes('.') || first === 'localhost'
+const isNamedAsRegistry = ({ prefix }: Rule): boolean => isRegistryName(prefix.split('/')[0] ?? '')
+
+/**
+ * Whether clients take what stands in front of an image's name for a registry. It becomes the name of a directory, too.
+ *
+ * https://github.com/distribution/reference/blob/main/reference.go
+ */
+export function isRegistryName(host: string): boolean {
+  const label = '[a-z0-9](?:[a-z0-9-]*[a-z0-9])?'
+  const grammar = new RegExp(`^(?:${label}(?:\\.${label})*|\\[[0-9a-f:]+\\])(?::\\d{1,5})?$`)
+  return grammar.test(host) && (/[.:]/.test(host) || host === 'localhost')
 }
 
 const registryIn = (prefix: string): string => nameOf(prefix.split('/')[0] ?? '')
@@ -85,6 +92,7 @@ const mirrorOfUpstream = ({ prefix, upstream }: Rule, registry: string): Mirror 
 })
 
 function whyNot(rule: Rule, registry: string, book: RuleBook, mirrors: ReadonlyMap<string, Mirror>) {
+  if (!isRegistryName(registry)) return `${registry} is no registry in names of images`
   if (hasOtherNames(rule)) return `its repositories have other names in ${registry}`
   if (mirrors.has(registry)) return `${registry} leads to the rule ${mirrors.get(registry)?.rules[0]}`
   if (book.byNamespace(registry) !== rule) return `several rules lead to ${registry}`

@@ -25,6 +25,7 @@ export function endpointOf({ url: given, ca, certificate, key }: EndpointAsked, 
   if (['0.0.0.0', '[::]'].includes(hostname) || port === '0') {
     throw new ConfigError([`clients cannot go to ${url}: say by --url or publicUrl how they reach this instance`])
   }
+  if (hostname.split('.').includes('')) throw new ConfigError([`${url} names no host`])
   const isPlain = protocol === 'http:'
   if (isPlain && (ca !== undefined || certificate !== undefined)) {
     throw new ConfigError([`${url} has no certificates: --url is wanted with https`])

@@ -81,6 +81,19 @@ describe('registries that clients go on naming', () => {
     expect(byName.map(({ prefix }) => prefix)).toEqual(['hub', 'library', 'one', 'two'])
   })
 
+  it.each(['https://..', 'https://a..b', 'http://registry', 'https://a_b.example', 'https://-a.example'])(
+    'are none where %s is what they would be called',
+    (upstream) => {
+      expect(found(rule('lab', upstream))).toMatchObject({ mirrors: [], byName: [{ prefix: 'lab' }] })
+      expect(found(rule('a_b.example', upstream))).toMatchObject({ mirrors: [], byName: [{ prefix: 'a_b.example' }] })
+    },
+  )
+
+  it('may be addresses', () => {
+    const { mirrors } = found(rule('four', 'http://10.0.0.1'), rule('six', 'http://[fd00::1]:5000'))
+    expect(mirrors.map(({ registry }) => registry)).toEqual(['10.0.0.1', '[fd00::1]:5000'])
+  })
+
   it('have no two rules for one name', () => {
     const { mirrors } = found(
       rule('index.docker.io', 'https://registry-1.docker.io'),

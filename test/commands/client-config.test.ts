@@ -270,6 +270,7 @@ describe('wrong usage', () => {
     [['docker', '--no-builtin-rules'], 'there are no rules'],
     [['docker', '--url', 'ftp://x'], '--url: must be host[:port]'],
     [['docker', '--url', 'http://x/y'], '--url: must be host[:port]'],
+    [['docker', '--url', 'https://..'], 'https://.. names no host'],
     [['docker', '--public-url', 'http://0.0.0.0:5000'], 'clients cannot go to http://0.0.0.0:5000'],
     [['docker', '--listen', '127.0.0.1:0'], 'clients cannot go to http://127.0.0.1:0'],
     [['docker', '--ca', '/nowhere', '--url', 'http://x'], 'http://x has no certificates'],
