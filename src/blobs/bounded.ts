@@ -33,7 +33,7 @@ const countingPatienceMs = 1000
 const headroom = 0.02
 
 /** A store within bounds: it takes a blob only where there is room for all of it, and has room made where there is not. */
-export class BoundedStore implements BlobStore {
+export class BoundedStore implements BlobStore, Disposable {
   readonly #inner: BlobStore
   readonly #bounds: Bounds
   readonly #makeRoom: (bytes: number) => Promise<void>
@@ -47,6 +47,7 @@ export class BoundedStore implements BlobStore {
   #committed: Set<Digest> | undefined = new Set()
   /** Meanwhile something went, or was replaced, of which nobody knows whether it was counted. */
   #miscounted = false
+  #closed = false
 
   /**
    * Begins to count what is there; nothing is deleted before that is done. `makeRoom` deletes blobs of so many bytes
@@ -64,7 +65,7 @@ export class BoundedStore implements BlobStore {
     return this.#usage
   }
 
-  /** Resolves once what was there at the start is counted. */
+  /** Resolves once what was there at the start is counted; rejects where the store was closed before. */
   get measured(): Promise<void> {
     return this.#measured
   }
@@ -162,6 +163,11 @@ export class BoundedStore implements BlobStore {
     return lacking + expected - written
   }
 
+  /** Who counts a large store keeps the process from its end. */
+  [Symbol.dispose](): void {
+    this.#closed = true
+  }
+
   async #reserve(size: number): Promise<void> {
     const excess = await this.excess()
     if (excess === 0) {
@@ -212,6 +218,7 @@ export class BoundedStore implements BlobStore {
       this.#miscounted = false
       const counted = { bytes: 0, objects: 0 }
       for await (const { digest, size } of this.#inner.list()) {
+        if (this.#closed) throw new Error('the store was closed before all that is in it was counted')
         if (this.#committed?.has(digest)) continue
         counted.bytes += size
         counted.objects += 1

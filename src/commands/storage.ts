@@ -52,5 +52,9 @@ export async function openStorage(
     })
   }
   const aging = setInterval(age, agingIntervalMs).unref()
-  return { blobs, memory, uses, holds, evictor, [Symbol.dispose]: () => clearInterval(aging) }
+  const close = () => {
+    clearInterval(aging)
+    blobs[Symbol.dispose]()
+  }
+  return { blobs, memory, uses, holds, evictor, [Symbol.dispose]: close }
 }

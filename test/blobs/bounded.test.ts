@@ -70,3 +70,18 @@ it('takes two turns for a blob where the first one made room for somebody who ne
   await put(blobs, Buffer.alloc(650, 4))
   expect(blobs.usage).toMatchObject({ stored: 950, objects: 2 })
 })
+
+it('counts no further once it is closed', async () => {
+  const inner = new MemoryStore()
+  const counted: number[] = []
+  inner.list = async function* () {
+    for (let at = 0; at < 1000; at++) {
+      counted.push(at)
+      yield { digest: digestOf(Buffer.from([at])), size: 1, usedAt: 0 }
+    }
+  }
+  const blobs = new BoundedStore(inner, { maxSize: 1e9, lacking: async () => -1e12 }, async () => {})
+  blobs[Symbol.dispose]()
+  await expect(blobs.measured).rejects.toThrow('closed')
+  expect(counted).toEqual([0])
+})
