@@ -9,7 +9,7 @@ import { AwsError, awsErrorOf } from './errors.ts'
 import { type ImagesOptions, imageOperations } from './images.ts'
 import { type ImageDeletionOptions, imageDeletionOperations } from './images-delete.ts'
 import { type PullsOptions, pullOperations } from './images-get.ts'
-import { inputError, parseInput, registryId } from './input.ts'
+import { parseInput, readInput, registryId } from './input.ts'
 import { type LayersOptions, layerOperations } from './layers.ts'
 import { answerDownload, downloadPath } from './layers-download.ts'
 import { type LifecycleOptions, lifecycleOperations } from './lifecycle.ts'
@@ -152,9 +152,7 @@ const registries = z.object({
 
 /** There is one registry here; what another one holds is nobody's here to see. */
 function assertOwnRegistry(input: unknown, own: string): void {
-  const { data, error } = registries.safeParse(input)
-  if (error) throw inputError(error.issues, input)
-  const { registryId = own, registryIds = [] } = data
+  const { registryId = own, registryIds = [] } = readInput(registries, input)
   if ([registryId, ...registryIds].every((id) => id === own)) return
   throw new AwsError('AccessDeniedException', `There is no registry here but the one with id '${own}'`)
 }

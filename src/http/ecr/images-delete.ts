@@ -1,16 +1,9 @@
 import type { Digest } from '../../oci/digest.ts'
 import type { Deletion } from '../../repositories/deletion.ts'
 import type { Images } from '../../repositories/images.ts'
+import { ImageFailure, type ImageId, imageIds, toldFailure } from './image-ids.ts'
 import { imageOf } from './images.ts'
-import {
-  ImageFailure,
-  type ImageId,
-  imageIds,
-  inRepository,
-  type OnRepositoryOptions,
-  onRepository,
-  toldFailure,
-} from './images-input.ts'
+import { inRepository, type OnRepositoryOptions, onRepository } from './on-repository.ts'
 import type { OperationsByName } from './operation.ts'
 
 export type ImageDeletionOptions = OnRepositoryOptions & { images: Images; deletion: Deletion }

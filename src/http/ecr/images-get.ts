@@ -6,19 +6,8 @@ import type { Manifest } from '../../oci/registry.ts'
 import type { Exchange } from '../exchange.ts'
 import { type Source, type SourceOptions, sourceFor } from '../source.ts'
 import { AwsError } from './errors.ts'
-import {
-  ImageFailure,
-  type ImageId,
-  idIn,
-  imageIds,
-  imageMissing,
-  inRepository,
-  type OnRepositoryOptions,
-  onRepository,
-  orRepositoryMissing,
-  tagMismatch,
-  toldFailure,
-} from './images-input.ts'
+import { ImageFailure, type ImageId, idIn, imageIds, imageMissing, tagMismatch, toldFailure } from './image-ids.ts'
+import { inRepository, type OnRepositoryOptions, onRepository, orRepositoryMissing } from './on-repository.ts'
 import type { OperationsByName } from './operation.ts'
 
 export type PullsOptions = OnRepositoryOptions & SourceOptions

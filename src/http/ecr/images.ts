@@ -10,12 +10,10 @@ import {
   imageIds,
   imageMissing,
   imageNotFound,
-  inRepository,
-  type OnRepositoryOptions,
-  onRepository,
   tagMismatch,
-} from './images-input.ts'
+} from './image-ids.ts'
 import { nextToken, pageSize } from './input.ts'
+import { inRepository, type OnRepositoryOptions, onRepository } from './on-repository.ts'
 import type { OperationsByName } from './operation.ts'
 import { defaultPageSize, keyBefore, tokenAfter } from './paging.ts'
 

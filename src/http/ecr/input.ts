@@ -51,6 +51,13 @@ export function parseInput(body: Uint8Array): unknown {
   }
 }
 
+/** An input as an operation takes it. Throws `AwsError` for one that is not of that form. */
+export function readInput<S extends z.ZodType>(form: S, input: unknown): z.output<S> {
+  const { success, data, error } = form.safeParse(input)
+  if (success) return data
+  throw inputError(error.issues, input)
+}
+
 /** What is wrong with an input, in AWS's words. No value is quoted. */
 export function inputError(issues: readonly z.core.$ZodIssue[], input: unknown): AwsError {
   const [issue] = issues

@@ -5,7 +5,7 @@ import type { Exchange } from '../exchange.ts'
 import { answerBlob } from '../oci/blobs.ts'
 import { nameOf } from '../oci/names.ts'
 import { type SourceOptions, sourceFor } from '../source.ts'
-import type { OnRepositoryOptions } from './images-input.ts'
+import type { OnRepositoryOptions } from './on-repository.ts'
 
 export type DownloadsOptions = Omit<OnRepositoryOptions, 'registryId'> &
   SourceOptions & { authentication: Authentication; layerTokens: LayerTokens }

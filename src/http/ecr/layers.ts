@@ -5,14 +5,8 @@ import { isKind } from '../../oci/errors.ts'
 import type { Images } from '../../repositories/images.ts'
 import { type SourceOptions, sourceFor } from '../source.ts'
 import { AwsError } from './errors.ts'
-import {
-  digestPattern,
-  digestReason,
-  inRepository,
-  type OnRepositoryOptions,
-  onRepository,
-  orRepositoryMissing,
-} from './images-input.ts'
+import { digestPattern, digestReason } from './image-ids.ts'
+import { inRepository, type OnRepositoryOptions, onRepository, orRepositoryMissing } from './on-repository.ts'
 import type { OperationsByName } from './operation.ts'
 
 export type LayersOptions = OnRepositoryOptions &

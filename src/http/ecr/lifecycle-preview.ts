@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import type { ExpiringImage, Preview } from '../../repositories/previews.ts'
 import { invalidParameter } from './errors.ts'
-import { type ImageId, imageIds } from './images-input.ts'
+import { type ImageId, imageIds } from './image-ids.ts'
 import { nextToken } from './input.ts'
 import { pageOf } from './paging.ts'
 

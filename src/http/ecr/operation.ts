@@ -3,7 +3,7 @@ import type { Authority } from '../../access/authority.ts'
 import type { Signer } from '../auth.ts'
 import type { Exchange } from '../exchange.ts'
 import { AwsError } from './errors.ts'
-import { inputError } from './input.ts'
+import { readInput } from './input.ts'
 
 /** Who asks for an operation, by which exchange, and who decides whether they may. */
 export type Call = Signer & { readonly authority: Authority; readonly exchange: Exchange }
@@ -25,10 +25,9 @@ export type Definition<S extends z.ZodType> = {
 
 export function operation<S extends z.ZodType>({ action, input, resource, run }: Definition<S>): Operation {
   return async (given, call) => {
-    const parsed = input.safeParse(given)
-    if (!parsed.success) throw inputError(parsed.error.issues, given)
-    for (const arn of [(await resource?.(parsed.data, call)) ?? '*'].flat()) await assertMay(call, action, arn)
-    return run(parsed.data, call)
+    const read = readInput(input, given)
+    for (const arn of [(await resource?.(read, call)) ?? '*'].flat()) await assertMay(call, action, arn)
+    return run(read, call)
   }
 }
 
