@@ -79,13 +79,17 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 
 {{/*
 The configuration as a file. The first pattern of tagTtl that matches counts, so the most particular stand first. On a
-node's own disk more stays free than what kubelet evicts pods for, which is up to 15 %.
+node's own disk more stays free than what kubelet evicts pods for, which is up to 15 %. Connections by TLS take up to
+90 KiB each, for which pods of the usual size have not the memory ten thousand times.
 */}}
 {{- define "cistern.config" -}}
 {{- $config := deepCopy .Values.config -}}
 {{- $config = mergeOverwrite (dict "publicUrl" (include "cistern.url" .)) $config -}}
 {{- if include "cistern.perNode" . -}}
 {{- $config = mergeOverwrite (dict "cache" (dict "minFree" "20%")) $config -}}
+{{- end -}}
+{{- if $config.tls -}}
+{{- $config = mergeOverwrite (dict "limits" (dict "connections" 3000)) $config -}}
 {{- end -}}
 {{- with omit $config "rules" }}
 {{- toYaml . }}

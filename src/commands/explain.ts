@@ -1,5 +1,5 @@
 import { loadConfig } from '../config.ts'
-import type { Explanation } from '../inspection/explanation.ts'
+import type { ExplainedUpstream, Explanation } from '../inspection/explanation.ts'
 import type { LastAnswer } from '../inspection/last-answers.ts'
 import type { Puller } from '../inspection/pullers.ts'
 import { askInstance } from './control.ts'
@@ -48,13 +48,13 @@ function ruleRows({ rule, prefixes, offline }: Explanation): Row[] {
   return [
     ['rule', `${prefix} (${origin})`],
     ['upstream', `${repository}${offline ? '; never asked, for this instance is offline' : ''}`],
-    ...some(
-      'at',
-      upstreams.map(
-        ({ upstream, credentials }) => `${upstream}, ${credentials.join(' or ') || 'without a credential'}`,
-      ),
-    ),
+    ...some('at', upstreams.map(placeOf)),
   ]
+}
+
+function placeOf({ upstream, credentials, proxy }: ExplainedUpstream): string {
+  const way = proxy === undefined ? '' : proxy === 'none' ? ', through no proxy' : `, through ${proxy}`
+  return `${upstream}, ${credentials.join(' or ') || 'without a credential'}${way}`
 }
 
 function cacheRows({ cached, damaged, freshness }: Explanation): Row[] {

@@ -28,6 +28,9 @@ export type ExplainOptions = PullersOptions & {
   offline: boolean
 }
 
+/** `proxy` is what the rule says of it: an origin, or `none`. */
+export type ExplainedUpstream = { upstream: string; credentials: string[]; proxy?: string }
+
 /** All instants are milliseconds since the epoch. */
 export type Explanation = Prospect & {
   repository: string
@@ -41,7 +44,7 @@ export type Explanation = Prospect & {
     /** As upstream knows it. */
     repository: string
     /** In the order in which they are asked. */
-    upstreams: { upstream: string; credentials: string[] }[]
+    upstreams: ExplainedUpstream[]
   }
   offline: boolean
   cached?: Held & { pulledAt?: number }
@@ -151,5 +154,9 @@ async function freshnessOf(
 const summaryOf = (rule: Rule) => ({
   prefix: rule.prefix,
   source: rule.source,
-  upstreams: upstreamsOf(rule).map((one) => ({ upstream: one.upstream, credentials: credentialNames(one) })),
+  upstreams: upstreamsOf(rule).map((one) => ({
+    upstream: one.upstream,
+    credentials: credentialNames(one),
+    ...(one.proxy && { proxy: one.proxy === 'none' ? 'none' : one.proxy.url }),
+  })),
 })

@@ -138,6 +138,15 @@ withTools('helm', 'kubernetes-validate')('the chart', () => {
     expect(await minFree('--set', 'kind=DaemonSet,config.cache.minFree=1GiB')).toBe('1GiB')
   })
 
+  it('bounds connections by TLS by what pods have memory for, unless told how many', async () => {
+    const tls = 'config.tls.certFile=/c,config.tls.keyFile=/k'
+    const connections = async (...args: string[]) =>
+      (parse(configIn(resourcesOf(await template(...args)))) as { limits?: object }).limits
+    expect(await connections()).toBeUndefined()
+    expect(await connections('--set', tls)).toEqual({ connections: 3000 })
+    expect(await connections('--set', `${tls},config.limits.connections=9`)).toEqual({ connections: 9 })
+  })
+
   it('has nodes reach the cache by an address of the service that is fixed', async () => {
     const fixed = 'nodeConfiguration.enabled=true,service.clusterIP=10.96.0.50,service.port=80'
     const rendered = await template('--set', fixed, '--show-only', 'templates/node-configuration.yaml')
