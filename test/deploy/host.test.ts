@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { parse } from 'yaml'
 import manifest from '../../package.json' with { type: 'json' }
+import { selfSigned } from '../support/faulty-certificate.ts'
 import { root } from '../support/paths.ts'
 import { run } from '../support/process.ts'
 import { requireTool } from '../support/tools.ts'
@@ -17,9 +18,16 @@ const checkConfig = (...args: string[]) =>
 
 describe('the examples', () => {
   it.each(globSync('examples/*.yaml', { cwd: deploy }))('%s is accepted', async (example) => {
-    const file = join(deploy, example)
+    await using directory = await mkdtempDisposable(join(tmpdir(), 'cistern-example-'))
+    const file = join(directory.path, 'cistern.yaml')
+    const text = await readFile(join(deploy, example), 'utf8')
+    const { cert, key } = selfSigned()
+    await writeFile(join(directory.path, 'tls.crt'), cert)
+    await writeFile(join(directory.path, 'tls.key'), key)
+    await writeFile(file, text.replaceAll('/etc/cistern/', `${directory.path}/`))
+
     const { stdout } = await checkConfig('--config', file)
-    expect(parse(stdout)).toMatchObject({ auth: (parse(await readFile(file, 'utf8')) as { auth: object }).auth })
+    expect(parse(stdout)).toMatchObject({ auth: (parse(text) as { auth: object }).auth })
   })
 })
 
