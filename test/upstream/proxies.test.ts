@@ -71,14 +71,20 @@ describe('the proxy of a rule', () => {
     },
   )
 
-  it('may speak TLS itself, by an authority that the rule names', async () => {
-    await using started = await start({ tls: selfSigned() })
+  it.each([
+    ['http', '127.0.0.1', selfSigned()],
+    ['https', '127.0.0.1', selfSigned()],
+    ['http', 'localhost', selfSigned({ name: 'localhost' })],
+    ['https', 'localhost', selfSigned({ name: 'localhost' })],
+  ] as const)('may speak TLS itself, for %s, at %s, by an authority that the rule names', async (scheme, host, tls) => {
+    await using started = await start({ scheme, tls })
     const { registry, proxy, to } = started
     const nginx = registry.addImage(repository, 'latest', image())
-    await using upstream = to()
+    const named = { url: `https://${host}:${proxy.port}` }
+    await using upstream = to({}, named)
     expect((await upstream.resolve(tag)).descriptor).toEqual(nginx.descriptor)
-    expect(proxy.asked).toEqual([`CONNECT ${registry.host}`])
-    await using stranger = to({ changes: { ca: selfSigned().cert } })
+    expect(proxy.asked).toEqual([leads('HEAD', registry, `/v2/${repository}/manifests/latest`)])
+    await using stranger = to({ changes: { ca: selfSigned().cert } }, named)
     await expect(stranger.resolve(tag)).rejects.toMatchObject(unavailable)
     expect(proxy.asked).toHaveLength(1)
   })
