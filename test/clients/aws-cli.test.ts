@@ -5,6 +5,7 @@ import { AwsCli } from '../support/aws-cli.ts'
 import { type CisternProcess, startCistern } from '../support/cistern.ts'
 import { command } from '../support/command.ts'
 import { firstKey } from '../support/ecr.ts'
+import { fetchDigest } from '../support/http.ts'
 import { makeImage, sha256 } from '../support/images.ts'
 import { run } from '../support/process.ts'
 import { push } from '../support/push.ts'
@@ -196,7 +197,10 @@ withTools(...tools)('the walkthrough with the AWS CLI', () => {
   })
 
   it('refuses whom the policy of the repository denies', async () => {
-    await expect(copy('v1', 'visitor')).rejects.toThrow(/denied|403/)
+    await expect(copy('v1', 'visitor')).rejects.toThrow(/denied/)
+    const login = Buffer.from(`AWS:${await visitor.text('ecr', 'get-login-password')}`).toString('base64')
+    const url = `${cistern.url}/v2/${repositoryName}/manifests/v1`
+    expect((await fetchDigest(url, { authorization: `Basic ${login}` })).status).toBe(403)
     const id = ['--image-ids', 'imageTag=v1']
     expect(await visitor.failure('ecr', 'batch-get-image', ...inRepository, ...id)).toMatch(
       /^An error occurred \(AccessDeniedException\) .*user\/visitor is not authorized .*explicit deny/,
