@@ -147,7 +147,7 @@ const jsonError = ({ code, message }: AwsError): string => JSON.stringify({ __ty
 
 const registries = z.object({
   registryId: registryId.exactOptional(),
-  registryIds: z.array(registryId).exactOptional(),
+  registryIds: z.array(registryId).max(10).exactOptional(),
 })
 
 /** There is one registry here; what another one holds is nobody's here to see. */

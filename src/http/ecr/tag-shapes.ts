@@ -11,7 +11,12 @@ const maxValueLength = 256
 /** https://docs.aws.amazon.com/AmazonECR/latest/userguide/ecr-using-tags.html#tag-restrictions */
 const characters = /^[\p{L}\p{Z}\p{N}_.:/=+@-]*$/u
 
-export const tagList = z.array(z.object({ Key: z.string(), Value: z.string() }))
+/** Far more than there may be, which has an error of its own; none of endless ones is looked at. */
+const maxEntries = 1000
+
+export const tagList = z.array(z.object({ Key: z.string(), Value: z.string() })).max(maxEntries)
+
+export const tagKeys = z.array(z.string()).max(maxEntries)
 
 /**
  * `before` with other tags among them, which replace those of the same keys. Throws `InvalidTagParameterException` and

@@ -4,7 +4,7 @@ import type { Settings } from '../../repositories/settings.ts'
 import { invalidParameter, repositoryNotFound } from './errors.ts'
 import { isRepositoryName } from './input.ts'
 import { type Call, type OperationsByName, operation } from './operation.ts'
-import { tagList, toldTags, withTags } from './tag-shapes.ts'
+import { tagKeys, tagList, toldTags, withTags } from './tag-shapes.ts'
 
 export type TagsOptions = { registryId: string; repositories: Repositories; settings: Settings }
 
@@ -37,7 +37,7 @@ export function tagOperations({ registryId, repositories, settings }: TagsOption
       'UntagResource',
       operation({
         action: 'ecr:UntagResource',
-        input: byArn.extend({ tagKeys: z.array(z.string()) }),
+        input: byArn.extend({ tagKeys }),
         resource,
         run: async ({ tagKeys, ...input }, call) => {
           const repository = repositoryIn(input, call)

@@ -8,7 +8,7 @@ import type { ModelledOperation } from '../../support/aws-model.ts'
 import { type CisternProcess, startCistern } from '../../support/cistern.ts'
 import { accessKeysFor, clientsOf, keyOf } from '../../support/ecr.ts'
 import { SignedRequests } from '../../support/signed-request.ts'
-import { sampleBody } from './hostile.ts'
+import { longListBodies, sampleBody } from './hostile.ts'
 import { isAnswered, modelled, samplerOf } from './samples.ts'
 
 const resources = new AsyncDisposableStack()
@@ -26,9 +26,7 @@ beforeAll(async () => {
 })
 afterAll(() => resources.disposeAsync())
 
-async function asked(operation: ModelledOperation, more: Record<string, string>) {
-  const { service, target, name } = operation
-  const body = sampleBody(operation, samplerOf(name, more))
+async function asked({ service, target }: ModelledOperation, body: string) {
   const headers = { 'content-type': 'application/x-amz-json-1.1', 'x-amz-target': target }
   const { status, text } = await requests.send({ service, body, headers })
   return { status, ...JSON.parse(text) }
@@ -49,7 +47,22 @@ describe('who has no rights', () => {
       __type: 'AccessDeniedException',
       message: expect.stringMatching(`not authorized to perform: ${operation.service}:${operation.name} on resource: `),
     }
-    expect(await asked(operation, there)).toMatchObject(refusal)
-    expect(await asked(operation, nowhere)).toMatchObject(refusal)
+    for (const named of [there, nowhere]) {
+      const body = sampleBody(operation, samplerOf(operation.name, named))
+      expect(await asked(operation, body)).toMatchObject(refusal)
+    }
+  })
+
+  const withLists = modelled.filter(isAnswered).flatMap((operation) => {
+    const bodies = longListBodies(operation, samplerOf(operation.name, there))
+    return bodies.length > 0 ? [{ ...operation, bodies }] : []
+  })
+
+  it.each(withLists)('has nobody look at the entries of endless lists: $name', async ({ bodies, ...operation }) => {
+    for (const body of bodies) {
+      const { status, __type } = await asked(operation, body)
+      expect([status, __type]).not.toEqual([400, 'SerializationException']) // which entries that are no text would be
+      expect(status).toBe(400)
+    }
   })
 })

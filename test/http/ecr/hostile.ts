@@ -56,21 +56,29 @@ export function sampleBody({ members }: ModelledOperation, sample: Sample): stri
 /** Bodies that hold one hostile value each, in each place of the input, beside values that are as they should be. */
 export function hostileBodies(operation: ModelledOperation, sample: Sample): Case[] {
   const whole = hostileValues.map((body): Case => ({ body, refused: !isObject(body) }))
-  return [...operation.members]
-    .flatMap(([name, member]) => {
-      const others = [...operation.members].filter(([other, { required }]) => required && other !== name)
-      const base = Object.fromEntries(others.map(([other, { shape }]) => [other, sample(other, shape)]))
-      return placesIn(name, member, sample).flatMap(({ value, shape, required }) => {
-        const template = JSON.stringify({ ...base, [name]: value })
-        return hostileValues.map(
-          (hostile): Case => ({
-            body: template.replace(JSON.stringify(marker), () => hostile),
-            refused: required && !fits(hostile, shape),
-          }),
-        )
-      })
-    })
+  return bodiesOf(operation, sample)
+    .flatMap(({ bodyWith, shape, required }) =>
+      hostileValues.map((hostile): Case => ({ body: bodyWith(hostile), refused: required && !fits(hostile, shape) })),
+    )
     .concat(whole, { body: '', refused: false })
+}
+
+/** Bodies with a list of many entries, none of them right, in each place of a list. */
+export const longListBodies = (operation: ModelledOperation, sample: Sample): string[] =>
+  bodiesOf(operation, sample)
+    .filter(({ shape }) => shape.kind === 'list')
+    .map(({ bodyWith }) => bodyWith(many('0')))
+
+/** For each place of an input: bodies that have some JSON there, beside values that are as they should be. */
+function bodiesOf({ members }: ModelledOperation, sample: Sample) {
+  return [...members].flatMap(([name, member]) => {
+    const others = [...members].filter(([other, { required }]) => required && other !== name)
+    const base = Object.fromEntries(others.map(([other, { shape }]) => [other, sample(other, shape)]))
+    return placesIn(name, member, sample).map(({ value, shape, required }) => {
+      const template = JSON.stringify({ ...base, [name]: value })
+      return { bodyWith: (json: string) => template.replace(JSON.stringify(marker), () => json), shape, required }
+    })
+  })
 }
 
 type Place = { value: unknown; shape: Shape; required: boolean }

@@ -67,7 +67,6 @@ it.each([
   ['a word', 'x'],
   ['cut off', '{"a":1'],
   ['marked by its byte order', '\ufeff{}'],
-  ['nested without end', '['.repeat(500_000) + ']'.repeat(500_000)],
 ])('what is no JSON is none: %s', (_, text) => {
   expect(() => read(text)).toThrow(refused)
 })

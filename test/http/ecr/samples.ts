@@ -35,6 +35,7 @@ const samples: Record<string, unknown> = {
   imageTagMutability: 'MUTABLE',
   filterType: 'WILDCARD',
   tagStatus: 'ANY',
+  scanFrequency: 'MANUAL',
   appliedFor: 'PULL_THROUGH_CACHE',
   prefix: 'fuzz',
   prefixes: 'fuzz',
