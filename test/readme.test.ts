@@ -9,7 +9,7 @@ import manifest from '../package.json' with { type: 'json' }
 import { clients } from '../src/clients/all.ts'
 import { loadConfig } from '../src/config.ts'
 import { Metrics } from '../src/telemetry/metrics.ts'
-import { ruleFor, startCistern } from './support/cistern.ts'
+import { type CisternProcess, ruleFor, startCistern } from './support/cistern.ts'
 import { debianImageTools, pushDebianImage } from './support/debian-image.ts'
 import { root } from './support/paths.ts'
 import { run } from './support/process.ts'
@@ -136,17 +136,18 @@ withTools(
     await using registry = await startRegistry()
     await using cistern = await startCistern({ rules: [ruleFor(registry, { prefix: 'docker.io' })] })
     await pushDebianImage(registry, 'library/busybox', 'latest')
-    const [open = [], offline = []] = blocksOf(readme)
-      .filter(({ language }) => language === 'console')
-      .map(({ text }) => stepsOf(text))
+    const consoles = blocksOf(readme).filter(({ language }) => language === 'console')
+    const [open = [], offline = []] = consoles.map(({ text }) => stepsOf(text))
+    const inside = stepsOf(consoles.find(({ text }) => text.includes('cistern explain'))?.text ?? '')
 
-    for (const step of open) expect(await take(step, cistern.host, directory.path)).toEqual(step)
+    for (const step of [...open, ...inside]) expect(await take(step, cistern, directory.path)).toEqual(step)
     await appendFile(join(cistern.directory, 'cistern.yaml'), '\noffline: true\n')
     await cistern.restart()
-    for (const step of offline) expect(await take(step, cistern.host, directory.path)).toEqual(step)
+    for (const step of offline) expect(await take(step, cistern, directory.path)).toEqual(step)
 
     expect(open.length).toBeGreaterThan(2)
     expect(offline.length).toBeGreaterThan(2)
+    expect(inside.length).toBeGreaterThan(0)
   })
 })
 
@@ -161,12 +162,17 @@ const stepsOf = (text: string): Step[] =>
       return { command, output: timeless(output.join('\n')) }
     })
 
-async function take({ command }: Step, host: string, cwd: string): Promise<Step> {
-  const { stdout } = await run('sh', ['-c', command.replaceAll('127.0.0.1:5000', host)], { cwd })
+async function take({ command }: Step, { host, directory }: CisternProcess, cwd: string): Promise<Step> {
+  const here = `${process.execPath} ${join(root, 'src', 'main.ts')}`
+  const env = { ...process.env, CISTERN_CONFIG: join(directory, 'cistern.yaml') }
+  const line = command.replaceAll('127.0.0.1:5000', host).replaceAll('npx cistern', here)
+  const { stdout } = await run('sh', ['-c', line], { cwd, env })
   return { command, output: timeless(stdout.replaceAll('\r', '').trimEnd()) }
 }
 
-const timeless = (output: string): string => output.replace(/ttl=\d+/g, 'ttl=…')
+/** What is another thing each time, or where the rule is of the configuration. */
+const timeless = (output: string): string =>
+  output.replace(/ttl=\d+/g, 'ttl=…').replace('of the configuration', 'built in')
 
 /** As they are linked to: https://docs.github.com/en/get-started/writing-on-github */
 const headingsOf = (text: string): string[] =>

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect, it } from 'vitest'
 import { parse, stringify } from 'yaml'
+import { Metrics } from '../../src/telemetry/metrics.ts'
 import { startCistern } from '../support/cistern.ts'
 import { root } from '../support/paths.ts'
 import { run } from '../support/process.ts'
@@ -33,6 +34,14 @@ it('alerts and dashboard ask for metrics that a running instance has', async () 
 
   expect(names.length).toBeGreaterThan(20)
   expect(unknown).toEqual([])
+})
+
+it('docs/operations.md has every metric', async () => {
+  using metrics = new Metrics({ version: '', cacheLimit: 0, usage: () => ({ stored: 0, objects: 0, expected: 0 }) })
+  const names = [...(await metrics.read()).body.matchAll(/^# TYPE ((?:cistern|registry_proxy)_\w+) /gm)]
+  const page = await read('docs/operations.md')
+  expect(names.length).toBeGreaterThan(20)
+  expect(names.map(([, name]) => name).filter((name) => !page.includes(`\`${name}\``))).toEqual([])
 })
 
 it('docs/operations.md says of each alert what it means', async () => {
