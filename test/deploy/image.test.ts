@@ -11,6 +11,7 @@ import { nodeImageTools, pushNodeImage } from '../support/node-image.ts'
 import { registryTools, startRegistry, type TestRegistry } from '../support/registry.ts'
 import { withTools } from '../support/with-tools.ts'
 import { buildImage } from './build-image.ts'
+import { unitProfile } from './system-calls.ts'
 
 const image = 'localhost/cistern:test'
 
@@ -26,6 +27,7 @@ withTools(
   'podman',
   'buildah',
   'runc',
+  'systemd-analyze',
   ...nodeImageTools,
   ...debianImageTools,
   ...registryTools,
@@ -94,14 +96,16 @@ withTools(
     expect(await container.ended).toBe(2)
   }, 30_000)
 
-  it('serves a pull as nobody, with a read-only root and no capability', async () => {
+  it('serves a pull as nobody, with a read-only root, no capability and no more system calls than the unit allows', async () => {
     const busybox = await pushDebianImage(registry, 'library/busybox', 'v1')
-    const config = join(storage.directory, 'cistern.yaml')
+    const [config, profile] = ['cistern.yaml', 'seccomp.json'].map((name) => join(storage.directory, name))
     const rules = [ruleFor(registry, { prefix: 'docker.io' })]
-    await writeFile(config, stringify({ auth: { mode: 'open' }, builtinRules: false, rules }))
+    await writeFile(config ?? '', stringify({ auth: { mode: 'open' }, builtinRules: false, rules }))
+    await writeFile(profile ?? '', await unitProfile())
     const loopback = ['--env', 'CISTERN_LISTEN=127.0.0.1:0', '--env', 'CISTERN_ADMIN_LISTEN=127.0.0.1:0']
     const mounts = ['--volume', `${config}:/etc/cistern.yaml:ro`, '--env', 'CISTERN_CONFIG=/etc/cistern.yaml']
-    await using container = storage.start('--name', 'cistern', ...confined, ...loopback, ...mounts, image)
+    const options = [...confined, '--security-opt', `seccomp=${profile}`, ...loopback, ...mounts]
+    await using container = storage.start('--name', 'cistern', ...options, image)
     const { url, adminUrl } = await container.line(listening, 30_000)
 
     expect(await podmanPull('docker.io/library/busybox:v1', new URL(url).host)).toBe(busybox)
@@ -111,6 +115,8 @@ withTools(
     const admin = `CISTERN_ADMIN_LISTEN=${new URL(adminUrl).host}`
     await storage.run('podman', 'exec', '--env', admin, 'cistern', ...healthcheck)
     await expect(storage.run('podman', 'exec', 'cistern', 'mkdir', '/opt/more')).rejects.toThrow('Read-only')
+    const filtered = storage.run('podman', 'exec', 'cistern', 'node', '-e', 'os.setPriority(5)')
+    await expect(filtered).rejects.toThrow('returned EPERM')
     expect(await container.stop()).toBe(0)
   }, 60_000)
 })
