@@ -10,9 +10,7 @@ import { freshForMs, Pauses } from './freshness.ts'
 import type { CachedManifests } from './manifests.ts'
 import type { Negatives } from './negatives.ts'
 import { type Cache, contentKey, type Origin } from './origin.ts'
-
-/** Where a tag points, and when upstream last said so. */
-type Target = { descriptor: Descriptor; checkedAt: number }
+import { Sightings, type Target } from './sightings.ts'
 
 type Located = { descriptor: Descriptor; manifest?: Manifest | undefined; outcome: Outcome }
 
@@ -31,8 +29,6 @@ type Plan = {
 
 type Question = { repository: string; tag: string; wanted: 'descriptor' | 'manifest'; pull: Pull }
 
-const maxRepositoriesSighted = 10_000
-const maxTagsSighted = 1_000
 const maxRefusals = 20_000
 
 /**
@@ -47,7 +43,7 @@ export class CachedTags {
   readonly #negatives: Negatives
   readonly #pauses: Pauses
   readonly #checks = new SingleFlight<Located>()
-  readonly #sightings = new LRUCache<string, LRUCache<string, Target>>({ max: maxRepositoriesSighted })
+  readonly #sightings = new Sightings()
   /** Cached tags for which upstream's last answer was no. */
   readonly #refusals = new LRUCache<string, true>({ max: maxRefusals })
 
@@ -81,8 +77,8 @@ export class CachedTags {
   /** A manifest was fetched: the tags sighted pointing to it move, if it could be stored. */
   async settle(repository: string, digest: Digest): Promise<void> {
     if (!(await this.#manifests.describe(repository, digest))) return
-    for (const [tag, { descriptor, checkedAt }] of [...(this.#sightings.get(repository) ?? [])]) {
-      if (descriptor.digest === digest) await this.#move(repository, tag, digest, checkedAt)
+    for (const [tag, checkedAt] of this.#sightings.of(repository, digest)) {
+      await this.#move(repository, tag, digest, checkedAt)
     }
   }
 
@@ -127,7 +123,7 @@ export class CachedTags {
     const { registry, rule } = this.#origin
     const stored = await this.#stored(repository, tag)
     const immutable = stored !== undefined && (await this.#cache.decisions.isImmutable(repository, tag))
-    const sighted = immutable ? undefined : this.#sightings.get(repository)?.get(tag)
+    const sighted = immutable ? undefined : this.#sightings.get(repository, tag)
     const known = sighted ?? stored
     const asksNobody = { stored, known, asks: 'nobody' } as const
     if (!registry && !known) return { ...asksNobody, held: { error: manifestUnknown(repository, tag) } }
@@ -231,19 +227,18 @@ export class CachedTags {
     this.#negatives.end(key)
     this.#refusals.delete(key)
     if (await this.#manifests.describe(repository, descriptor.digest)) {
+      this.#cache.uses.note(descriptor.digest)
       await this.#move(repository, tag, descriptor.digest, checkedAt)
-      return
+    } else {
+      this.#sightings.set(repository, tag, { descriptor, checkedAt })
     }
-    const sightings = this.#sightings.get(repository) ?? new LRUCache<string, Target>({ max: maxTagsSighted })
-    sightings.set(tag, { descriptor, checkedAt })
-    this.#sightings.set(repository, sightings)
   }
 
   /** Points the tag to a manifest that is stored, unless it was made immutable since upstream was asked about it. */
   async #move(repository: string, tag: string, digest: Digest, checkedAt: number): Promise<void> {
     const before = await this.#record(repository, tag)
     if (before && before.digest !== digest && (await this.#stays(repository, tag, before))) {
-      this.#sightings.get(repository)?.delete(tag)
+      this.#sightings.delete(repository, tag)
       return
     }
     const movedAt = before?.digest === digest ? before.movedAt : checkedAt
@@ -253,7 +248,7 @@ export class CachedTags {
       checkedAt,
       movedAt,
     })
-    this.#sightings.get(repository)?.delete(tag)
+    this.#sightings.delete(repository, tag)
   }
 
   /** Whether an immutable tag points to what is still there. */

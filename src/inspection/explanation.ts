@@ -84,7 +84,7 @@ export async function explain(text: string, ask: boolean, options: ExplainOption
     const answer = answerTo(digest)
     return answer && answer.kind !== 'ok' ? [{ ...answer, digest }] : []
   })
-  const freshness = 'tag' in reference && (await freshnessOf(image, reference.tag, outlook, record, options))
+  const freshness = 'tag' in reference && (await freshnessOf(image, reference.tag, outlook, survey && record, options))
   return {
     repository,
     ...(tag !== undefined && { tag }),
@@ -142,13 +142,13 @@ async function freshnessOf(
   { rule, repository }: Named,
   tag: string,
   { checkedAt }: Outlook,
-  record: Tag | undefined,
+  held: Tag | undefined,
   { settings, offline }: ExplainOptions,
 ): Promise<Explanation['freshness']> {
   if (checkedAt === undefined) return undefined
-  const never = !rule || offline || (record !== undefined && (await settings.isImmutable(repository, tag)))
+  const never = !rule || offline || (held !== undefined && (await settings.isImmutable(repository, tag)))
   const dueAt = never ? 'never' : checkedAt + tagTtlMs(rule, tag)
-  return { checkedAt, ...(record && { movedAt: record.movedAt }), dueAt }
+  return { checkedAt, ...(held && { movedAt: held.movedAt }), dueAt }
 }
 
 const summaryOf = (rule: Rule) => ({
