@@ -11,6 +11,7 @@ Commands:
   ls            list what is cached; --images lists images
   stats         say what is stored, and what that spared upstreams
   purge         take an image or a repository out of the cache
+  warm          fetch images before somebody pulls them: references, lists, Kubernetes manifests, Helm charts
   export        put what is cached into a bundle: --out FILE, or --out - for the standard output
   import        take a bundle in: a file, or - for the standard input; --name says where what has no name belongs
   keys          create, list and revoke access keys
@@ -36,6 +37,7 @@ const commands = new Map<string, () => Promise<Command>>([
   ['ls', async () => (await import('./commands/ls.ts')).ls],
   ['stats', async () => (await import('./commands/stats.ts')).stats],
   ['purge', async () => (await import('./commands/purge.ts')).purge],
+  ['warm', async () => (await import('./commands/warm.ts')).warming],
   ['export', async () => (await import('./commands/export.ts')).exporting],
   ['import', async () => (await import('./commands/import.ts')).importing],
   ['keys', async () => (await import('./commands/keys.ts')).keys],

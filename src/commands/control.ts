@@ -76,7 +76,8 @@ const whole = async (response: IncomingMessage): Promise<string> => {
   return Buffer.concat(chunks).toString()
 }
 
-async function* linesOf(response: IncomingMessage): AsyncIterable<unknown> {
+/** The documents of an answer of one JSON document per line. Rejects where the instance breaks off. */
+export async function* linesOf(response: IncomingMessage): AsyncIterable<unknown> {
   const decoder = new TextDecoder()
   let rest = ''
   for await (const chunk of chunksOf(response)) {

@@ -20,6 +20,7 @@ import { RuleBook } from '../rules/rule-book.ts'
 import { RuleFile } from '../rules/rule-file.ts'
 import { RulesInForce } from '../rules/rules-in-force.ts'
 import { Secrets } from '../secrets/secrets.ts'
+import { Quotas } from '../transfer/quotas.ts'
 import { openStorage, type Storage } from './storage.ts'
 import { openUpstream } from './upstreams.ts'
 
@@ -39,6 +40,8 @@ export type Core = AsyncDisposable & {
   directory: Directory
   scrubber: Scrubber
   lastAnswers: LastAnswers
+  fills: Fills
+  quotas: Quotas
   /** Milliseconds since the epoch. */
   clock: () => number
 }
@@ -68,6 +71,7 @@ export async function openCore(config: Config, { fileSystem, clock = Date.now }:
   const { blobs, memory, uses, holds } = storage
   const { revalidateMs, retryPauseMs } = config.timeouts
   const fills = new Fills(blobs)
+  const quotas = opened.use(new Quotas())
   const pullTimes = new PullTimes(metadata, clock)
   const deletion = new Deletion({
     metadata,
@@ -118,6 +122,8 @@ export async function openCore(config: Config, { fileSystem, clock = Date.now }:
     directory,
     scrubber,
     lastAnswers,
+    fills,
+    quotas,
     clock,
     [Symbol.asyncDispose]: () => parts.disposeAsync(),
   }

@@ -77,7 +77,7 @@ export async function openInstance(config: Config, options: CoreOptions = {}): P
       scrub: (options) => scrubber.run(options),
       keys,
       cache: desk,
-      transfers: openTransfers(core),
+      transfers: openTransfers(config, core),
     }),
   )
   opened.use(await scrubInBackground(scrubber, config))

@@ -66,7 +66,7 @@ export type Events = {
     error?: unknown
   }
   /** What an upstream said of its rate limit, in requests per window. */
-  'cistern:ratelimit': { upstream: string; limit?: number; remaining?: number; source?: string }
+  'cistern:ratelimit': { upstream: string; limit?: number; remaining?: number; windowMs: number; source?: string }
   /** A question to an upstream began or ceased to wait for its turn under the limits of the rule. */
   'cistern:waiting': { upstream: string; change: 1 | -1 }
   /** Room was made in the store. */

@@ -4,11 +4,11 @@ import { referrersTag } from '../oci/reference.ts'
 /** https://github.com/sigstore/cosign/blob/main/specs/SIGNATURE_SPEC.md: how signatures and the like were kept first. */
 const suffixes = ['.sig', '.att', '.sbom']
 
+export const signatureTags = (subject: Digest): string[] =>
+  suffixes.map((suffix) => `${subject.replace(':', '-')}${suffix}`)
+
 /** The tags under which things about a manifest are kept where a registry has no list of referrers. */
-export const companionTags = (subject: Digest): string[] => {
-  const stem = subject.replace(':', '-')
-  return [...suffixes.map((suffix) => `${stem}${suffix}`), referrersTag(subject)]
-}
+export const companionTags = (subject: Digest): string[] => [...signatureTags(subject), referrersTag(subject)]
 
 /** Whether a tag is one of these, of any manifest. */
 export const isCompanionTag = (tag: string): boolean =>

@@ -2,6 +2,7 @@ import { type Digest, isDigest } from '../oci/digest.ts'
 import { RegistryError } from '../oci/errors.ts'
 import type { ExportRequest } from './export.ts'
 import { isPlatform } from './platform.ts'
+import type { WarmRequest } from './warm.ts'
 
 /** What a command asks an instance to export, as it travels. */
 export type AskedExport = Omit<ExportRequest, 'since'> & { since: readonly Digest[] }
@@ -16,6 +17,29 @@ export function exportRequestOf(asked: unknown): ExportRequest {
     partial: partial === true,
     since: new Set(texts('since', since).filter(isDigest)),
   }
+}
+
+/** Many at a time are no quicker, and no upstream likes them. */
+const maxConcurrency = 64
+const maxReferences = 100_000
+
+/** The same of what is asked to be warmed. Throws `invalid`. */
+export function warmRequestOf(asked: unknown): WarmRequest {
+  const { references, platforms, referrers, concurrency, patienceMs } = record(asked)
+  const named = texts('references', references)
+  if (named.length > maxReferences) throw invalid(`more than ${maxReferences} images are asked for at once`)
+  return {
+    references: named,
+    platforms: platformsOf(platforms),
+    referrers: referrers === true,
+    concurrency: wholeNumber('concurrency', concurrency, 1, maxConcurrency),
+    patienceMs: wholeNumber('patienceMs', patienceMs, 0, Number.MAX_SAFE_INTEGER),
+  }
+}
+
+export function wholeNumber(name: string, value: unknown, least: number, most: number): number {
+  if (Number.isSafeInteger(value) && (value as number) >= least && (value as number) <= most) return value as number
+  throw invalid(`${name} is a whole number from ${least} to ${most}`)
 }
 
 /** Throws `invalid` for what is no list of platforms. */

@@ -191,6 +191,7 @@ export class Client implements AsyncDisposable {
     publish('cistern:ratelimit', {
       upstream: this.host,
       ...this.#accounts.left,
+      windowMs: allowance.windowMs,
       ...(source && /^[\w.:-]{1,64}$/.test(source) && { source }),
     })
     return answer

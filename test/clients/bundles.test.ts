@@ -1,18 +1,30 @@
+import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect, it } from 'vitest'
-import { ruleFor, startCistern } from '../support/cistern.ts'
+import type { Digest } from '../../src/oci/digest.ts'
+import { readBundle } from '../support/bundle.ts'
+import { type CisternProcess, ruleFor, startCistern } from '../support/cistern.ts'
 import { command } from '../support/command.ts'
 import { debianImageTools, pushDebianImage } from '../support/debian-image.ts'
-import { makeIndex, sha256 } from '../support/images.ts'
+import {
+  blobOf,
+  type FaultyUpstream,
+  type ImageOptions,
+  image as imageOf,
+  manifestOf,
+  startUpstream,
+} from '../support/faulty-upstream.ts'
+import { makeImage, makeIndex, sha256, type TestImage } from '../support/images.ts'
 import { run } from '../support/process.ts'
 import { push } from '../support/push.ts'
 import { registryTools, startRegistry } from '../support/registry.ts'
 import { requireTool } from '../support/tools.ts'
 import { withTools } from '../support/with-tools.ts'
-import { startContainerd } from './containerd.ts'
+import { containerdFetch, startContainerd } from './containerd.ts'
+import { podmanPull } from './containers.ts'
 import { skopeoCopy } from './skopeo.ts'
 
-const tools = ['skopeo', 'containerd', 'ctr', ...debianImageTools, ...registryTools] as const
+const tools = ['skopeo', 'podman', 'curl', 'containerd', 'ctr', ...debianImageTools, ...registryTools] as const
 
 withTools(...tools)('a bundle', () => {
   it('is read by skopeo and containerd, each image by its whole name', async () => {
@@ -44,4 +56,85 @@ withTools(...tools)('a bundle', () => {
       expect((await skopeoCopy(source, { all: true })).digest).toBe(digest)
     }
   })
+
+  it('carries images across an air gap, and then what is new', async () => {
+    await using upstream = await startUpstream()
+    const rule = { prefix: 'docker.io', upstream: upstream.url, dialect: 'docker-hub' }
+    await using online = await startCistern({ rules: [rule] })
+    await using sealed = await startCistern({ rules: [rule], config: { offline: true } })
+    const images = new Map([
+      ['docker.io/library/multi:v1', makeIndex({ seed: 'multi' })],
+      ['docker.io/library/docker:v1', makeIndex({ seed: 'docker', family: 'docker' })],
+      ['docker.io/library/single:v1', makeImage({ seed: 'single', layers: 3 })],
+      ['docker.io/team/app:v1', makeImage({ seed: 'single', layers: 4 })],
+    ])
+    for (const [name, image] of images) add(upstream, name, image)
+    const multi = images.get('docker.io/library/multi:v1') as TestImage
+    const sbom = artifact('sbom', { subject: descriptorOf(multi), artifactType: 'application/vnd.test.sbom' })
+    upstream.addImage('library/multi', undefined, sbom)
+    const tag = `${multi.digest.replace(':', '-')}.sig`
+    const signature = upstream.addImage('library/multi', tag, artifact('signature'))
+    const at = (name: string) => join(online.directory, name)
+    await writeFile(at('images.txt'), [...images.keys()].map((name) => `${name} # ours\n`).join(''))
+
+    expect((await command(online, 'warm', '--referrers', 'images.txt')).status).toBe(0)
+    const asked = upstream.requests('GET').map(({ path }) => path)
+    expect(new Set(asked).size).toBe(asked.length)
+    upstream.forget()
+    expect((await command(online, 'export', '--out', at('base.tar'), '--inventory', at('base.json'))).status).toBe(0)
+    expect((await command(sealed, 'import', at('base.tar'))).status).toBe(0)
+    await pullAll(sealed, images)
+    expect((await skopeoCopy(`${sealed.host}/docker.io/library/multi:${tag}`)).digest).toBe(signature.digest)
+    const { stdout } = await run('curl', ['-sf', `${sealed.url}/v2/docker.io/library/multi/referrers/${multi.digest}`])
+    expect(JSON.parse(stdout).manifests).toMatchObject([
+      { digest: sbom.digest, artifactType: 'application/vnd.test.sbom' },
+    ])
+    expect((await skopeoCopy(`${sealed.host}/docker.io/library/multi@${sbom.digest}`)).digest).toBe(sbom.digest)
+
+    const next = makeImage({ seed: 'new' })
+    add(upstream, 'docker.io/library/new:v1', next)
+    expect((await command(online, 'warm', 'images.txt', 'new:v1')).status).toBe(0)
+    expect(upstream.requests('GET')).toHaveLength(1 + next.blobs.length)
+    expect((await command(online, 'export', '--out', at('delta.tar'), '--since', at('base.json'))).status).toBe(0)
+    const delta = await readBundle(at('delta.tar'))
+    expect([...delta.blobs.keys()].sort()).toEqual(everything(next).sort())
+    expect((await command(sealed, 'import', at('delta.tar'))).status).toBe(0)
+    await pullAll(sealed, new Map([['docker.io/library/new:v1', next]]))
+  }, 120_000)
 })
+
+/** With skopeo all of it, with podman and containerd what is for this machine, each by a mirror of docker.io. */
+async function pullAll({ host }: CisternProcess, images: ReadonlyMap<string, TestImage>): Promise<void> {
+  for (const [name, image] of images) {
+    const copied = await skopeoCopy(`${host}/${name}`, { all: true })
+    expect([copied.digest, [...copied.digests].sort()]).toEqual([image.digest, everything(image).sort()])
+    expect(await podmanPull(name, host)).toBe(image.digest)
+    expect(await containerdFetch(name, host, 'containerd/hosts.toml')).toBe(image.digest)
+  }
+}
+
+const everything = (image: TestImage): string[] => [
+  image.digest,
+  ...image.blobs.map(({ digest }) => digest),
+  ...image.children.flatMap(everything),
+]
+
+const descriptorOf = ({ mediaType, digest, bytes }: TestImage) => ({
+  mediaType,
+  digest: digest as Digest,
+  size: bytes.length,
+})
+
+const artifact = (seed: string, more: ImageOptions = {}) => imageOf({ seed, layers: [200], ...more })
+
+/** Has an upstream hold an image, by the name that it has behind the prefix. */
+function add(upstream: FaultyUpstream, name: string, image: TestImage): void {
+  const [, repository = '', tag] = /^docker\.io\/(.*):(.*)$/.exec(name) ?? []
+  addTo(upstream, repository, tag, image)
+}
+
+function addTo(upstream: FaultyUpstream, repository: string, tag: string | undefined, image: TestImage): void {
+  for (const { bytes } of image.blobs) upstream.addBlob(repository, blobOf(bytes))
+  for (const child of image.children) addTo(upstream, repository, undefined, child)
+  upstream.addManifest(repository, tag, manifestOf(image.bytes.toString(), image.mediaType))
+}

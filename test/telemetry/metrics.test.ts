@@ -61,7 +61,7 @@ it('counts requests by route, and what was stale or coalesced', async () => {
 
 it('tells how upstreams fare', async () => {
   publish('cistern:upstream', { upstream: 'quay.io', kind: 'token', method: 'GET', status: 200, durationMs: 5 })
-  publish('cistern:ratelimit', { upstream: 'quay.io', limit: 100, remaining: 76, source: '192.0.2.1' })
+  publish('cistern:ratelimit', { upstream: 'quay.io', limit: 100, remaining: 76, windowMs: 1, source: '192.0.2.1' })
   publish('cistern:breaker', { upstream: 'quay.io', state: 'open' })
   for (const change of [1, 1, -1] as const) publish('cistern:waiting', { upstream: 'quay.io', change })
   expect(await samples('cistern_upstream_request_duration_seconds_count')).toEqual([

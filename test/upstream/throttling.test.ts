@@ -59,7 +59,9 @@ describe('an upstream that throttles', () => {
     remote.fault('manifest', { headers: { ...limits, 'docker-ratelimit-source': '192.0.2.7' } })
     await upstream.resolve(tag)
     end()
-    expect(seen).toEqual([{ upstream: remote.host, limit: 100, remaining: 42, source: '192.0.2.7' }])
+    expect(seen).toEqual([
+      { upstream: remote.host, limit: 100, remaining: 42, windowMs: 21_600_000, source: '192.0.2.7' },
+    ])
   })
 })
 

@@ -4,6 +4,7 @@ import type { Body } from '../../oci/registry.ts'
 import type { Exchange, HttpEnv } from '../exchange.ts'
 import { respondJson } from '../oci/respond.ts'
 import { readJson } from './body.ts'
+import { respondLines } from './lines.ts'
 
 /** How images travel by way of commands. Reports are plain JSON. */
 export type TransferControl = {
@@ -14,6 +15,8 @@ export type TransferControl = {
     bundle: AsyncIterable<Uint8Array>,
     options: { repository: string | undefined; signal: AbortSignal },
   ) => Promise<object>
+  /** Throws where what is asked for is wrong, and ends the work with the signal. */
+  warm: (asked: unknown, signal: AbortSignal) => AsyncIterable<object>
 }
 
 export function transferRoutes(app: Hono<HttpEnv>, transfers: TransferControl): void {
@@ -26,6 +29,9 @@ export function transferRoutes(app: Hono<HttpEnv>, transfers: TransferControl): 
     const bundle = incoming.iterator({ destroyOnReturn: false }) as AsyncIterable<Uint8Array>
     return respondJson(exchange, 200, await transfers.import(bundle, { repository: req.query('name'), signal }))
   })
+  app.post('/warm', async ({ env: { exchange } }) =>
+    respondLines(exchange, transfers.warm(await readJson(exchange), exchange.signal)),
+  )
 }
 
 /** A line of JSON, and the bundle behind it. What goes wrong with the bundle breaks the connection. */

@@ -30,7 +30,13 @@ const cache: ControlOptions['cache'] = {
     throw nameUnknown('nowhere')
   },
 }
-const transfers: ControlOptions['transfers'] = { export: nowhere, import: nowhere }
+const transfers: ControlOptions['transfers'] = {
+  export: nowhere,
+  import: nowhere,
+  warm: () => {
+    throw nameUnknown('nowhere')
+  },
+}
 const report = async () => ({ checked: 1 })
 
 function ask(socketPath: string, target: string, method = 'POST', signal?: AbortSignal, body?: string) {
