@@ -17,6 +17,7 @@ import type { Tally } from '../inspection/tally.ts'
 import type { PlaceOf } from '../repositories/named.ts'
 import { Holdings } from '../transfer/holdings.ts'
 import { type Core, openCore } from './core.ts'
+import { meantBy } from './names.ts'
 import { type ShownRules, shownRules } from './rules.ts'
 
 /** What commands have a cache do: the one of a running instance, or one that is opened for a command. */
@@ -57,9 +58,7 @@ export function openDesk(config: Config, core: Core, { keys, passwordPolicies, t
     holdings: new Holdings(core.images, blobs),
     authority: new Authority(registry, settings),
   }
-  const host = `${new URL(config.publicUrl).host}/`
-  /** As clients of ours write it, with our host before it, or without. */
-  const meant = (text: string) => (text.startsWith(host) ? text.slice(host.length) : text)
+  const meant = meantBy(config.publicUrl)
   return {
     explain: (reference, ask) => explain(meant(reference), ask, explaining).finally(ask ? changes.note : undefined),
     refresh: (reference) => refresh(meant(reference), { ...common, registryOf }).finally(changes.note),

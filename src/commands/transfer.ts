@@ -10,6 +10,7 @@ import { type ImportReport, type ImportRequest, importBundle } from '../transfer
 import { exportRequestOf, warmRequestOf } from '../transfer/request.ts'
 import { type WarmEvent, warm } from '../transfer/warm.ts'
 import { type Core, openCore } from './core.ts'
+import { meantBy } from './names.ts'
 
 /** Before an upstream that could not answer is asked again for the same. */
 const warmPauseMs = 1000
@@ -25,6 +26,7 @@ export type Transfers = {
 export function openTransfers(config: Config, core: Core): Transfers {
   const { metadata, book, images, storage, settings, deletion, directory, fills, quotas, clock } = core
   const { blobs, holds } = storage
+  const meant = meantBy(config.publicUrl)
   const common = {
     metadata,
     blobs,
@@ -34,10 +36,14 @@ export function openTransfers(config: Config, core: Core): Transfers {
       nameOf(name, book, async (repository) => (await metadata.repositories.get(repository)) !== undefined),
   }
   return {
-    export: async (asked) => exportBundle(exportRequestOf(asked), common),
+    export: async (asked) => {
+      const request = exportRequestOf(asked)
+      return exportBundle({ ...request, names: request.names.map(meant) }, common)
+    },
     import: (bundle, request) =>
       importBundle(bundle, request, {
         ...common,
+        meant,
         vouch: ({ rule, repository }, digest, facts) =>
           new Links({ metadata, decisions: settings, clock }, rule?.upstream).vouch(repository, digest, facts),
         isImmutable: (repository, tag) => settings.isImmutable(repository, tag),
@@ -45,9 +51,10 @@ export function openTransfers(config: Config, core: Core): Transfers {
         room: () => blobs.room(),
         free: (digests) => deletion.free(digests),
       }).finally(core.changes.note),
-    warm: (asked, signal) =>
-      warm(
-        warmRequestOf(asked),
+    warm: (asked, signal) => {
+      const request = warmRequestOf(asked)
+      return warm(
+        { ...request, references: request.references.map(meant) },
         {
           ...common,
           quotas,
@@ -59,7 +66,8 @@ export function openTransfers(config: Config, core: Core): Transfers {
           settled: async (digest, rule) => fills.find(digest, rule.upstream)?.ended,
         },
         signal,
-      ),
+      )
+    },
   }
 }
 

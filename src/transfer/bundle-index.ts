@@ -16,18 +16,29 @@ export type Listing = {
 
 /**
  * The images of a layout, each with the name that it has in full there: most tools give it a tag alone, or nothing, and
- * then `repository` is where it belongs. What cannot be named says why not. Throws `invalid` for what is no index.
+ * then `repository` is where it belongs. `meant`: the name that somebody means who writes it so. What cannot be named
+ * says why not. Throws `invalid` for what is no index.
  */
-export function listingsIn(bytes: Uint8Array, repository: string | undefined): Listing[] {
+export function listingsIn(
+  bytes: Uint8Array,
+  repository: string | undefined,
+  meant: (name: string) => string,
+): Listing[] {
   const { manifests } = record(parse(bytes))
   if (!Array.isArray(manifests)) throw invalid('its index.json lists no images')
-  return manifests.map((entry) => listing(record(entry), repository))
+  return manifests.map((entry) => listing(record(entry), repository, meant))
 }
 
-function listing({ digest, mediaType, size, annotations }: Record<string, unknown>, repository?: string): Listing {
+function listing(
+  { digest, mediaType, size, annotations }: Record<string, unknown>,
+  repository: string | undefined,
+  meant: (name: string) => string,
+): Listing {
   if (typeof digest !== 'string' || !isDigest(digest)) throw invalid('its index.json lists an image without a digest')
   const given = Object(annotations) as Record<string, unknown>
-  const [ref, whole] = [given[refName], given[containerdName]].map((text) => (typeof text === 'string' ? text : ''))
+  const [ref, whole] = [given[refName], given[containerdName]].map((text) =>
+    typeof text === 'string' ? meant(text) : '',
+  )
   return {
     digest,
     mediaType: typeof mediaType === 'string' ? mediaType : '',

@@ -19,6 +19,8 @@ export type ImportOptions = LinkingOptions & {
   blobs: BlobStore
   holds: Holds<Digest>
   placeOf: PlaceOf
+  /** The name that somebody means who writes it so. */
+  meant: (name: string) => string
   /** Bytes that the store can take without anything having to go. */
   room: () => Promise<number>
   /** Deletes of these what nothing links to. */
@@ -67,9 +69,9 @@ export async function importBundle(
   { repository, signal }: ImportRequest,
   options: ImportOptions,
 ): Promise<ImportReport> {
-  const { blobs, holds, room, free } = options
+  const { blobs, holds, meant, room, free } = options
   using hold = holds.begin()
-  const intake = new Intake({ blobs, room, hold, repository, signal })
+  const intake = new Intake({ blobs, room, hold, repository, meant, signal })
   try {
     await intake.take(source)
   } catch (error) {

@@ -17,6 +17,8 @@ export type IntakeOptions = {
   hold: Hold<Digest>
   /** Where images belong that have no whole name in the bundle. */
   repository?: string | undefined
+  /** The name that somebody means who writes it so. */
+  meant: (name: string) => string
   signal?: AbortSignal | undefined
 }
 
@@ -62,7 +64,7 @@ export class Intake {
     if (entry.path === files.layout) assertVersion(await whole(entry, 4096))
     if (entry.path === files.inventory) await this.#takeInventory(entry)
     if (entry.path !== files.index) return
-    const listings = listingsIn(await whole(entry, maxManifestSize), this.#options.repository)
+    const listings = listingsIn(await whole(entry, maxManifestSize), this.#options.repository, this.#options.meant)
     const [first] = listings
     if (first && 'unnamed' in first && listings.every((each) => 'unnamed' in each)) {
       throw invalid(`nothing in it can be named: ${first.label}: ${first.unnamed}`)

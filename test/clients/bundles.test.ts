@@ -5,6 +5,7 @@ import type { Digest } from '../../src/oci/digest.ts'
 import { readBundle } from '../support/bundle.ts'
 import { type CisternProcess, ruleFor, startCistern } from '../support/cistern.ts'
 import { command } from '../support/command.ts'
+import { ContainerStorage } from '../support/container-storage.ts'
 import { debianImageTools, pushDebianImage } from '../support/debian-image.ts'
 import {
   blobOf,
@@ -22,6 +23,7 @@ import { requireTool } from '../support/tools.ts'
 import { withTools } from '../support/with-tools.ts'
 import { containerdFetch, startContainerd } from './containerd.ts'
 import { podmanPull } from './containers.ts'
+import { writeRecipe } from './recipe.ts'
 import { skopeoCopy } from './skopeo.ts'
 
 const tools = ['skopeo', 'podman', 'curl', 'containerd', 'ctr', ...debianImageTools, ...registryTools] as const
@@ -57,6 +59,58 @@ withTools(...tools)('a bundle', () => {
     }
   })
 
+  it('may be of another tool, which names its images in full, or needs to be told where they belong', async () => {
+    await using upstream = await startUpstream()
+    const rules = [{ prefix: 'docker.io', upstream: upstream.url }]
+    await using cistern = await startCistern({ rules })
+    await using sealed = await startCistern({ rules, config: { offline: true } })
+    const index = makeIndex({ seed: 'tools' })
+    add(upstream, 'docker.io/library/tools:v1', index)
+    const image = 'docker.io/library/tools:v1'
+    const at = (name: string) => join(cistern.directory, name)
+    const imported = async (name: string, ...args: string[]) => {
+      const { status, stdout } = await command(sealed, 'import', '--json', at(name), ...args)
+      return [
+        status,
+        stdout && JSON.parse(stdout).images.map(({ reference, state }: Record<string, string>) => [reference, state]),
+      ]
+    }
+    const copy = async (target: string, ...options: string[]) => {
+      const from = ['--src-tls-verify=false', `docker://${cistern.host}/${image}`]
+      await run(requireTool('skopeo'), [
+        '--insecure-policy',
+        'copy',
+        '--quiet',
+        ...options,
+        ...from,
+        `oci-archive:${target}`,
+      ])
+    }
+
+    await using containerd = await startContainerd()
+    const hosts = join(cistern.directory, 'hosts')
+    await writeRecipe('containerd/hosts.toml', cistern.host, join(hosts, 'docker.io', 'hosts.toml'))
+    await containerd.ctr('content', 'fetch', '--hosts-dir', hosts, '--platform', 'linux/amd64', image)
+    await containerd.ctr('images', 'export', '--platform', 'linux/amd64', at('ctr.tar'), image)
+    expect(await imported('ctr.tar')).toEqual([1, [[image, 'incomplete']]])
+    expect((await imported('ctr.tar', '--partial'))[0]).toBe(0)
+    expect(await containerdFetch(image, sealed.host, 'namespace')).toBe(index.digest)
+
+    await copy(`${at('full.tar')}:docker.io/team/full:v1`, '--all')
+    expect(await imported('full.tar')).toEqual([0, [['docker.io/team/full:v1', 'whole']]])
+    await copy(`${at('tag.tar')}:v1`)
+    expect(await imported('tag.tar')).toEqual([1, ''])
+    expect(await imported('tag.tar', '--name', 'docker.io/team/tag')).toEqual([0, [['docker.io/team/tag:v1', 'whole']]])
+    await copy(at('none.tar'))
+    const none = [`docker.io/team/none@${index.children[0]?.digest}`, 'whole']
+    expect(await imported('none.tar', '--name', 'docker.io/team/none')).toEqual([0, [none]])
+
+    await using storage = await ContainerStorage.open(cistern.host)
+    await storage.run('podman', 'pull', '--quiet', ...storage.policy, image)
+    await storage.run('podman', 'save', '--quiet', '--format', 'oci-archive', '--output', at('podman.tar'), image)
+    expect(await imported('podman.tar')).toEqual([0, [[image, 'whole']]])
+  }, 60_000)
+
   it('carries images across an air gap, and then what is new', async () => {
     await using upstream = await startUpstream()
     const rule = { prefix: 'docker.io', upstream: upstream.url, dialect: 'docker-hub' }
@@ -90,6 +144,7 @@ withTools(...tools)('a bundle', () => {
       { digest: sbom.digest, artifactType: 'application/vnd.test.sbom' },
     ])
     expect((await skopeoCopy(`${sealed.host}/docker.io/library/multi@${sbom.digest}`)).digest).toBe(sbom.digest)
+    expect(upstream.log).toEqual([])
 
     const next = makeImage({ seed: 'new' })
     add(upstream, 'docker.io/library/new:v1', next)
@@ -109,7 +164,7 @@ async function pullAll({ host }: CisternProcess, images: ReadonlyMap<string, Tes
     const copied = await skopeoCopy(`${host}/${name}`, { all: true })
     expect([copied.digest, [...copied.digests].sort()]).toEqual([image.digest, everything(image).sort()])
     expect(await podmanPull(name, host)).toBe(image.digest)
-    expect(await containerdFetch(name, host, 'containerd/hosts.toml')).toBe(image.digest)
+    expect(await containerdFetch(name, host, 'namespace')).toBe(image.digest)
   }
 }
 

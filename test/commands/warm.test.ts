@@ -38,12 +38,19 @@ it.each(['running', 'stopped'])(
   'fetches images with all they need, once, and each is whole without an upstream: %s',
   async (state) => {
     await using upstream = await startUpstream()
-    await using cistern = await startCistern({ rules: rulesFor(upstream) })
+    await using cistern = await startCistern({
+      rules: rulesFor(upstream),
+      config: { publicUrl: 'http://cistern.example:5000' },
+    })
     const both = upstream.addIndex('both', 'v1', index([image({ seed: 'amd64' }), image({ seed: 'arm64' })]))
     const app = upstream.addImage('team/app', 'latest', image({ seed: 'app', layers: [2_000_000, 3000] }))
     const pinned = upstream.addImage('team/app', undefined, image({ seed: 'pinned' }))
     if (state === 'stopped') await cistern.stop()
-    const names = ['up.example/both:v1', 'up.example/team/app', `up.example/team/app@${pinned.digest}`]
+    const names = [
+      'up.example/both:v1',
+      'cistern.example:5000/up.example/team/app',
+      `up.example/team/app@${pinned.digest}`,
+    ]
 
     const { status, stderr, items, events } = await warm(cistern, ...names)
     expect([status, stderr]).toEqual([0, ''])

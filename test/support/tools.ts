@@ -16,6 +16,7 @@ export const debianPackages = [
   { package: 'runc', tools: ['runc'], needs: 'the image, started' },
   { package: 'containerd', tools: ['containerd', 'ctr'], needs: 'client suites' },
   { package: 'curl', tools: ['curl'], needs: 'the tour of the README' },
+  { package: 'bsdutils', tools: ['script'], needs: 'the walk of docs/air-gap.md' },
   { package: 'golang-go', tools: ['go'], needs: 'the conformance suite, helm and the reader of compose files' },
   { package: 'python3-venv', tools: ['python3'], needs: 'the AWS CLI, the stand-in for AWS, kubernetes-validate' },
   { package: 'prometheus', tools: ['promtool'], needs: 'the alerts and the dashboard' },

@@ -43,6 +43,7 @@ export function given({ room = Number.POSITIVE_INFINITY, deny = [] as string[] }
     blobs,
     holds,
     placeOf: (name) => nameOf(name, book, async (known) => (await metadata.repositories.get(known)) !== undefined),
+    meant: (name) => name.replace(/^cistern\.test:5000\//, ''),
     vouch: ({ rule, repository }, digest, facts) =>
       new Links({ metadata, decisions: settings, clock }, rule?.upstream).vouch(repository, digest, facts),
     isImmutable: (repository, tag) => settings.isImmutable(repository, tag),

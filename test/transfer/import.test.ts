@@ -75,6 +75,8 @@ describe('a bundle', () => {
       annotations: { 'org.opencontainers.image.ref.name': 'v1', 'io.containerd.image.name': 'hub/app:v1' },
     }
     const other = image({ seed: 'other' })
+    const ours = await take(layoutTar([named(app, 'cistern.test:5000/hub/app:v3')]))
+    expect(ours.images).toMatchObject([{ reference: 'hub/app:v3', state: 'whole' }])
     const bundle = layoutTar([byContainerd, named(app, 'v2'), named(other)])
     const { images } = await take(bundle, 'hub/given')
     expect(images.map(({ reference, state }) => [reference, state])).toEqual([

@@ -7,7 +7,11 @@ import { describe, expect, it } from 'vitest'
 import { stringify } from 'yaml'
 import { imagesInManifests } from '../../src/transfer/sources/kubernetes.ts'
 import { imagesNamed, isPath } from '../../src/transfer/sources/source.ts'
+import { root } from '../support/paths.ts'
+import { run } from '../support/process.ts'
 import { tar } from '../support/tar.ts'
+import { requireTool } from '../support/tools.ts'
+import { withTools } from '../support/with-tools.ts'
 
 const named = (...args: string[]) => imagesNamed(args, Readable.from([]))
 
@@ -180,5 +184,15 @@ describe('a Helm chart', () => {
     await withFiles({ ...files, 'values.yaml': Buffer.alloc(17 * 1024 * 1024, ' ') }, async (directory) => {
       await expect(named(directory)).rejects.toThrow('values.yaml is larger than anything that a chart has')
     })
+  })
+})
+
+withTools('helm')('a chart that helm renders', () => {
+  it('has the images that its values name', async () => {
+    const chart = join(root, 'helm')
+    const { stdout } = await run(requireTool('helm'), ['template', '--kube-version', '1.34.0', chart])
+    const { references } = await named(chart)
+    expect(references).toHaveLength(1)
+    expect((await imagesNamed(['-'], Readable.from([stdout]))).references).toEqual(references)
   })
 })
