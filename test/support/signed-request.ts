@@ -20,7 +20,13 @@ export class SignedRequests implements Disposable {
     this.#key = key
   }
 
-  async send({ service, body, headers: plain }: SignedRequest): Promise<Answered> {
+  async send(asked: SignedRequest): Promise<Answered> {
+    const response = await this.open(asked)
+    return { status: response.statusCode ?? 0, headers: response.headers, text: await text(response) }
+  }
+
+  /** Resolves once the headers are there. The body waits; destroying the response breaks the connection. */
+  async open({ service, body, headers: plain }: SignedRequest): Promise<IncomingMessage> {
     const { host, hostname, port } = this.#url
     const headers = { host, ...plain }
     const unsigned = { method: 'POST', protocol: 'http:', hostname, path: '/', headers, body }
@@ -30,8 +36,7 @@ export class SignedRequests implements Disposable {
       .on('response', answered.resolve)
       .on('error', answered.reject)
       .end(body)
-    const response = await answered.promise
-    return { status: response.statusCode ?? 0, headers: response.headers, text: await text(response) }
+    return answered.promise
   }
 
   [Symbol.dispose](): void {

@@ -12,9 +12,9 @@ import type { OperationsByName } from './operation.ts'
 
 export type PullsOptions = OnRepositoryOptions & SourceOptions
 
-/** Of the manifests of one answer, and of all answers that are not sent yet. */
+/** Of the manifests of one answer, and of all answers that are not sent yet: on its way each is held three times. */
 const maxBytes = maxManifestSize
-const maxBytesTogether = 16 * maxBytes
+const maxBytesTogether = 4 * maxBytes
 
 /** How many images of one request are asked for at a time. */
 const atOnce = 8

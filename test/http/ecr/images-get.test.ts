@@ -1,6 +1,7 @@
 import { mkdtempDisposable, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { text } from 'node:stream/consumers'
 import {
   BatchGetImageCommand,
   type BatchGetImageCommandInput,
@@ -21,6 +22,7 @@ import {
   ociManifest,
   startUpstream,
 } from '../../support/faulty-upstream.ts'
+import { SignedRequests } from '../../support/signed-request.ts'
 
 const cachedOnly = { Statement: { Effect: 'Allow', Action: ['ecr:BatchGetImage', 'ecr:Get*'], Resource: '*' } }
 const none = `sha256:${'0'.repeat(64)}`
@@ -44,7 +46,7 @@ beforeAll(async () => {
   const rules = [ruleTo('hub.test', official.url, { dialect: 'docker-hub' })]
   const config = { auth: { mode: 'required' }, accessKeys }
   ground = starting.use(
-    await Ground.start({ sites: 7, rules, config, rule: { tagTtl: '1h', repositories: { deny: ['secret/*'] } } }),
+    await Ground.start({ sites: 8, rules, config, rule: { tagTtl: '1h', repositories: { deny: ['secret/*'] } } }),
   )
   const keyOf = (accessKeyId: string) => ({ accessKeyId, secretAccessKey: 'secret-canary-of-all' })
   clients = starting.use(clientsOf(ground.cistern, keyOf('ADMIN')))
@@ -145,6 +147,32 @@ describe('images that are got', () => {
     for (let turn = 0; turn < 30; turn++) {
       expect((await get({ repositoryName, imageIds: imageIds.slice(1) })).images).toHaveLength(2)
     }
+  })
+
+  it('are not more than all answers together should hold that nobody takes', async () => {
+    const { upstream, prefix } = ground.site()
+    const padded = { layers: [10], annotations: { padding: 'x'.repeat(3_000_000) } }
+    for (const seed of ['one', 'two']) upstream.addManifest('app', seed, image({ seed: `held ${seed}`, ...padded }))
+    const imageIds = ['one', 'two'].map((imageTag) => ({ imageTag }))
+    const body = JSON.stringify({ repositoryName: `${prefix}/app`, imageIds })
+    const headers = {
+      'content-type': 'application/x-amz-json-1.1',
+      'x-amz-target': 'AmazonEC2ContainerRegistry_V20150921.BatchGetImage',
+    }
+    using requests = new SignedRequests(ground.cistern.url, {
+      accessKeyId: 'ADMIN',
+      secretAccessKey: 'secret-canary-of-all',
+    })
+    const opened = async () => requests.open({ service: 'ecr', body, headers })
+    const untaken = [await opened(), await opened(), await opened(), await opened(), await opened()]
+    expect(untaken.map(({ statusCode }) => statusCode)).toEqual(Array(5).fill(200))
+    const refused = await opened()
+    expect([refused.statusCode, await text(refused)]).toEqual([400, expect.stringContaining('ThrottlingException')])
+    for (const response of untaken) response.destroy()
+    await eventually(async () => {
+      const { statusCode } = (await opened()).resume()
+      expect(statusCode).toBe(200)
+    })
   })
 
   it('that upstream keeps back are told apart', async () => {
