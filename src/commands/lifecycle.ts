@@ -11,12 +11,11 @@ export type Lifecycle = AsyncDisposable & { expiry: Expiry; previews: Previews }
 /** Applies policies in the background from here on. What is pinned against eviction expires no more than that. */
 export function openLifecycle(core: Core): Lifecycle {
   const { metadata, book, settings, images, pullTimes, deletion, clock } = core
-  const { blobs } = core.storage
   const isPinned = (repository: string, tags: readonly string[]) => {
     const rule = book.ruleOf(repository)
     return rule !== undefined && pins(rule, repository, tags)
   }
-  const expiring = new Expiring({ metadata, blobs, images, pullTimes, isPinned, clock })
+  const expiring = new Expiring({ metadata, images, pullTimes, isPinned, clock })
   const parts = new AsyncDisposableStack()
   const previews = parts.use(new Previews(expiring, clock))
   const expiry = parts.use(new Expiry({ settings, expiring, deletion, clock }))

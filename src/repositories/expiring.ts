@@ -1,17 +1,13 @@
-import type { BlobStore } from '../blobs/blob-store.ts'
 import { type Expiration, expirations, type LifecycleImage } from '../lifecycle/evaluate.ts'
 import type { LifecyclePolicy } from '../lifecycle/policy.ts'
 import { linkKey, type Metadata } from '../metadata/metadata.ts'
-import { isDigest } from '../oci/digest.ts'
 import { isIndex } from '../oci/manifest.ts'
 import type { Image, Images } from './images.ts'
-import { manifestFacts } from './manifest-facts.ts'
 import type { PullTimes } from './pull-times.ts'
 
 export type ExpiringOptions = {
   metadata: Pick<Metadata, 'links'>
-  blobs: BlobStore
-  images: Pick<Images, 'list' | 'tagsOf'>
+  images: Pick<Images, 'list' | 'tagsOf' | 'subjectOf'>
   pullTimes: Pick<PullTimes, 'of'>
   /** Whether an image with these tags stays whatever a policy says. */
   isPinned: (repository: string, tags: readonly string[]) => boolean
@@ -37,13 +33,14 @@ export class Expiring {
     return expirations(policy, images, this.#options.clock())
   }
 
-  async #describe(repository: string, { digest, mediaType, heldSince }: Image): Promise<LifecycleImage> {
-    const { metadata, blobs, images, pullTimes, isPinned } = this.#options
-    const [tags, pulledAt, link, { subject }] = await Promise.all([
+  async #describe(repository: string, image: Image): Promise<LifecycleImage> {
+    const { digest, mediaType, heldSince } = image
+    const { metadata, images, pullTimes, isPinned } = this.#options
+    const [tags, pulledAt, link, subject] = await Promise.all([
       images.tagsOf(repository, digest),
       pullTimes.of(repository, digest),
       metadata.links.get(linkKey(repository, digest)),
-      manifestFacts(blobs, digest),
+      images.subjectOf(image),
     ])
     return {
       digest,
@@ -52,7 +49,7 @@ export class Expiring {
       references: isIndex(mediaType) ? (link?.needs ?? []) : [],
       pinned: isPinned(repository, tags),
       ...(pulledAt !== undefined && { pulledAt }),
-      ...(subject !== undefined && isDigest(subject) && { subject }),
+      ...(subject !== undefined && { subject }),
     }
   }
 }

@@ -3,7 +3,7 @@ import { type Link, linkKey, type Metadata, tagKey } from '../metadata/metadata.
 import { type Digest, isDigest } from '../oci/digest.ts'
 import { isIndex } from '../oci/manifest.ts'
 import type { Rule } from '../rules/rule.ts'
-import { type ManifestFacts, manifestFacts } from './manifest-facts.ts'
+import { type ManifestFacts, ManifestReader } from './manifest-reader.ts'
 
 export type ImagesOptions = {
   metadata: Pick<Metadata, 'links' | 'tags' | 'tagsOf'>
@@ -32,9 +32,11 @@ const maxDepth = 3
  */
 export class Images {
   readonly #options: ImagesOptions
+  readonly #manifests: ManifestReader
 
   constructor(options: ImagesOptions) {
     this.#options = options
+    this.#manifests = new ManifestReader(options.blobs)
   }
 
   /** In the order of their digests, from one on. Costs what is taken of it, however many there are. */
@@ -71,9 +73,14 @@ export class Images {
     return tags
   }
 
+  /** What an image is about: a signature is about what is signed. */
+  async subjectOf({ digest }: Image): Promise<Digest | undefined> {
+    return (await this.#manifests.facts(digest)).subject
+  }
+
   /** What its manifest says. */
   async facts(repository: string, image: Image): Promise<ImageFacts> {
-    const { declaredSize, ...facts } = await manifestFacts(this.#options.blobs, image.digest)
+    const { declaredSize, ...facts } = await this.#manifests.facts(image.digest)
     const size = declaredSize ?? (await this.#sizeOfLargest(repository, image, maxDepth))
     return { ...facts, ...(size !== undefined && { size }) }
   }
@@ -91,7 +98,7 @@ export class Images {
     for (const child of link?.needs ?? []) {
       const image = await this.get(repository, child)
       if (!image) continue
-      const { declaredSize } = await manifestFacts(this.#options.blobs, child)
+      const { declaredSize } = await this.#manifests.facts(child)
       const size = declaredSize ?? (await this.#sizeOfLargest(repository, image, depth - 1))
       if (size !== undefined) largest = Math.max(largest ?? 0, size)
     }

@@ -2,7 +2,6 @@ import { describe, expect, it } from 'vitest'
 import { linkKey } from '../../src/metadata/metadata.ts'
 import type { Digest } from '../../src/oci/digest.ts'
 import { mediaTypes } from '../../src/oci/manifest.ts'
-import { factsIn } from '../../src/repositories/manifest-facts.ts'
 import { given } from './given.ts'
 
 const digestsOf = async (list: AsyncIterable<{ digest: Digest }>) => {
@@ -64,15 +63,4 @@ describe('images', () => {
     expect(await images.blobSize('r', layer)).toBe(5)
     expect(await images.blobSize('s', layer)).toBeUndefined()
   })
-})
-
-it.each([
-  [{ layers: [{ size: -1 }, { size: 'x' }, null, { size: 1e300 }, { size: 4 }] }, { declaredSize: 4 }],
-  [
-    { artifactType: 'a', config: { mediaType: 'b' }, subject: { digest: 'd' } },
-    { artifactType: 'a', subject: 'd' },
-  ],
-  [{ artifactType: 7, config: null, subject: null, layers: 'x' }, {}],
-])('what %j says is read with care', (manifest, facts) => {
-  expect(factsIn(manifest)).toEqual(facts)
 })
