@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { parsePolicy } from '../../access/policy-document.ts'
+import { type PolicyDocument, parsePolicy } from '../../access/policy-document.ts'
 import { PolicyError } from '../../access/policy-error.ts'
 import { parseLifecyclePolicy } from '../../lifecycle/policy.ts'
 import { LifecyclePolicyError } from '../../lifecycle/policy-error.ts'
@@ -81,16 +81,25 @@ function tagsIn(given: z.output<typeof tagList>) {
 }
 
 function assertPolicies({ repositoryPolicy, lifecyclePolicy }: TemplateInput): void {
+  if (repositoryPolicy) policyIn(repositoryPolicy)
   try {
-    if (repositoryPolicy) parsePolicy(repositoryPolicy, 'repository')
     if (lifecyclePolicy) parseLifecyclePolicy(lifecyclePolicy)
   } catch (error) {
-    if (error instanceof PolicyError) {
-      throw invalidParameter('repositoryPolicy', `Invalid repository policy provided: ${error.message}`)
-    }
     throw error instanceof LifecyclePolicyError ? invalidParameter('lifecyclePolicy', error.message) : error
   }
 }
+
+/** The policy that a template has for its repositories. Throws `InvalidParameterException`. */
+export function policyIn(repositoryPolicy: string): PolicyDocument {
+  try {
+    return parsePolicy(repositoryPolicy, 'repository')
+  } catch (error) {
+    throw error instanceof PolicyError ? invalidPolicy(error.message) : error
+  }
+}
+
+export const invalidPolicy = (why: string): AwsError =>
+  invalidParameter('repositoryPolicy', `Invalid repository policy provided: ${why}`)
 
 /** A template as it is told. */
 export function templateOf(prefix: string, { settings, ...template }: RepositoryTemplate) {

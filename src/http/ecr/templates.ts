@@ -1,11 +1,20 @@
 import { z } from 'zod'
+import type { PolicyDocument } from '../../access/policy-document.ts'
 import type { RepositoryTemplate } from '../../metadata/settings.ts'
 import type { Settings } from '../../repositories/settings.ts'
 import { AwsError } from './errors.ts'
 import { nextToken, pageSize, templatePrefix } from './input.ts'
 import { assertMay, type Call, type Operation, type OperationsByName, operation } from './operation.ts'
 import { pageOf } from './paging.ts'
-import { changedBy, newTemplate, type TemplateInput, templateChange, templateOf } from './template-shapes.ts'
+import {
+  changedBy,
+  invalidPolicy,
+  newTemplate,
+  policyIn,
+  type TemplateInput,
+  templateChange,
+  templateOf,
+} from './template-shapes.ts'
 
 export type TemplatesOptions = {
   registryId: string
@@ -101,6 +110,14 @@ async function assertMayDecide(input: TemplateInput, call: Call): Promise<void> 
   const { prefix, repositoryPolicy, lifecyclePolicy, resourceTags } = input
   const resource = call.authority.repositoryArn(prefix === 'ROOT' ? '*' : `${prefix}/*`)
   if (repositoryPolicy !== undefined) await assertMay(call, 'ecr:SetRepositoryPolicy', resource)
+  if (repositoryPolicy) await assertNoLockOut(policyIn(repositoryPolicy), resource, call)
   if (lifecyclePolicy !== undefined) await assertMay(call, 'ecr:PutLifecyclePolicy', resource)
   if (resourceTags !== undefined) await assertMay(call, 'ecr:TagResource', resource)
+}
+
+/** A policy that is set can be forced by who knows what that does to one repository; here it would be all to come. */
+async function assertNoLockOut(repositoryPolicy: PolicyDocument, resource: string, call: Call): Promise<void> {
+  const { authority, caller } = call
+  const refusal = await authority.refusal(caller, 'ecr:SetRepositoryPolicy', resource, { repositoryPolicy })
+  if (refusal !== undefined) throw invalidPolicy('it would keep you from setting another one')
 }

@@ -14,6 +14,7 @@ const registryId = '000000000000'
 const repositoryPolicy = JSON.stringify({
   Statement: [{ Effect: 'Deny', Principal: '*', Action: 'ecr:BatchGetImage' }],
 })
+const denyingAll = JSON.stringify({ Statement: { Effect: 'Deny', Principal: '*', Action: 'ecr:*' } })
 const lifecyclePolicy = JSON.stringify({
   rules: [
     {
@@ -109,6 +110,7 @@ describe('a template', () => {
     [{ imageTagMutability: 'MUTABLE_WITH_EXCLUSION' }, 'InvalidParameterException', 'must not be null'],
     [{ repositoryPolicy: '{"Statement":[]}' }, 'InvalidParameterException', 'Invalid repository policy provided'],
     [{ repositoryPolicy: 'canary' }, 'InvalidParameterException', 'Invalid repository policy provided'],
+    [{ repositoryPolicy: denyingAll }, 'InvalidParameterException', 'it would keep you from setting another one'],
     [{ lifecyclePolicy: '{"rules":[]}' }, 'InvalidParameterException', 'Lifecycle policy validation failure'],
     [{ lifecyclePolicy: 'l'.repeat(30_721) }, 'InvalidParameterException', 'less than or equal to 30720'],
   ])('is refused with %j', async (more, name, message) => {
