@@ -57,7 +57,7 @@ async function main([name = '', ...args]: string[]): Promise<number> {
   }
   const load = commands.get(name === '--help' || name === '-h' ? 'help' : name === '--version' ? 'version' : name)
   if (!load) {
-    process.stderr.write(usage)
+    process.stderr.write(name === '' ? usage : `cistern: there is no command ${name}; cistern help lists them\n`)
     return 2
   }
   const [command, { ConfigError }] = [await load(), await import('./config.ts')]

@@ -11,7 +11,7 @@ import { type BundleTarget, openTarget, writeWhole } from './bundle-file.ts'
 import { chunksOf, requestInstance } from './control.ts'
 import { onInterrupt } from './interrupt.ts'
 import { parsed } from './options.ts'
-import { printedLacks, printedSize } from './print.ts'
+import { printedCount, printedLacks, printedSize } from './print.ts'
 import { atTransfers } from './transfer.ts'
 
 const own = {
@@ -119,8 +119,10 @@ function printed(out: string, { inventory, incomplete, bytes }: ExportReport): s
   else {
     const { images, blobs, base } = inventory
     const [count, left] = [Object.keys(blobs).length, Object.keys(base).length]
-    const besides = left > 0 ? `; ${left} more are left out, which the other side has` : ''
-    lines.push(`${out}: ${images.length} images, ${count} blobs of ${printedSize(bytes)}${besides}`)
+    const besides = left > 0 ? `; ${left} more ${left === 1 ? 'is' : 'are'} left out, which the other side has` : ''
+    lines.push(
+      `${out}: ${printedCount(images.length, 'image')}, ${printedCount(count, 'blob')} of ${printedSize(bytes)}${besides}`,
+    )
   }
   return `${lines.join('\n')}\n`
 }

@@ -41,7 +41,9 @@ const accepted = (state: ImportState, partial: boolean): boolean =>
   state === 'whole' || state === 'in part' || (partial && state === 'incomplete')
 
 async function openBundle(path: string): Promise<Readable> {
-  const file = await open(path)
+  const file = await open(path).catch(({ code }: NodeJS.ErrnoException) => {
+    throw new Error(`${path} cannot be read (${code})`)
+  })
   if (!(await file.stat()).isDirectory()) return file.createReadStream({ highWaterMark: pieceSize })
   await file.close()
   throw new Error(`${path} is a directory: pack it with tar -C ${path} -cf bundle.tar .`)

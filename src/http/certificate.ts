@@ -95,7 +95,7 @@ export class Certificate {
     } catch (error) {
       const looks = version === this.#wrong.version ? this.#wrong.looks + 1 : 1
       this.#wrong = { version, looks }
-      const message = 'the certificate of before is served still: the new one cannot be'
+      const message = 'the previous certificate is still served: the new one cannot be'
       if (looks === 2) publish('cistern:fault', { where: 'http', kind: 'invalid', message, error })
       return false
     }
@@ -156,5 +156,5 @@ async function readPem(path: string): Promise<string> {
   })
   const count = (mark: string) => text.split(`-----${mark} `).length - 1
   if (count('BEGIN') > 0 && count('BEGIN') === count('END')) return text
-  throw new Error(`${path}: is no PEM`)
+  throw new Error(`${path}: is not PEM`)
 }

@@ -247,7 +247,7 @@ it('writes a bundle to the standard output, and its report beside it', async () 
   await using cistern = await startCistern({ rules: [{ prefix: 'up.example', upstream: upstream.url }] })
   await pullImage(cistern, 'up.example/app', upstream.addImage('app', 'v1', image()), 'v1')
   const { stdout, stderr } = await command(cistern, 'export', '--out', '-')
-  expect(stderr).toMatch(/^-: 1 images, 4 blobs of \d+\.\d KiB\n$/)
+  expect(stderr).toMatch(/^-: 1 image, 4 blobs of \d+\.\d KiB\n$/)
   expect(stdout.startsWith('oci-layout\0')).toBe(true)
 })
 

@@ -24,6 +24,10 @@ it.each([[[]], [['nonsense']], [['serve', '--nonsense']]])('takes %j for wrong u
   await expect(cistern(...args)).rejects.toThrow(/ended with 2/)
 })
 
+it('names a command that there is not', async () => {
+  await expect(cistern('nonsense')).rejects.toThrow('cistern: there is no command nonsense; cistern help lists them')
+})
+
 it('check-config prints what is in effect, built-in rules and all, without secrets', async () => {
   const path = file('rules: [{ prefix: x, upstream: y, credential: { username: u, password: c4nary } }]')
   const { stdout, stderr } = await cistern('check-config', '--config', path, '--cache-max-size', '1GiB')

@@ -370,6 +370,7 @@ it('takes lists, manifests and charts, from files and the standard input', async
 
 it.each([
   [[], 'warm is followed by images'],
+  [['./nowhere.txt'], './nowhere.txt: it cannot be read (ENOENT)'],
   [['a', '--platform', 'amd64'], 'a platform is written like linux/amd64'],
   [['a', '--concurrency', '0'], '--concurrency is a number from 1 to 64'],
   [['a', '--wait', 'soon'], '--wait is a duration'],

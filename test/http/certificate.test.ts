@@ -118,9 +118,9 @@ describe('a certificate', () => {
     ['with an encrypted key', { key: encrypted }, /tls\.key: is encrypted, and there is no passphrase for it$/],
     ['with a certificate for a key', { key: pair.cert }, /tls\.key: no private key \(ERR_OSSL_UNSUPPORTED\)$/],
     ['that is none', { cert: pair.key }, /tls\.crt: no certificate \(/],
-    ['that is no PEM', { cert: 'nothing' }, /tls\.crt: is no PEM$/],
+    ['that is no PEM', { cert: 'nothing' }, /tls\.crt: is not PEM$/],
     ['with an authority that is none', { ca: pair.key }, /ca\.crt: no list of certificates \(/],
-    ['with an authority that is no PEM', { ca: 'nothing' }, /ca\.crt: is no PEM$/],
+    ['with an authority that is no PEM', { ca: 'nothing' }, /ca\.crt: is not PEM$/],
   ])('%s is refused at the start, by the name of its file', async (_, { ca, ...broken }, message) => {
     const files = await filesOf({ ...pair, ...broken })
     if (ca !== undefined) await writeFile(files.clientCaFile, ca)

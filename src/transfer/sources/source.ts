@@ -43,7 +43,9 @@ async function imagesOf(argument: string, stdin: Readable): Promise<Found> {
 
 async function imagesAt(argument: string, stdin: Readable): Promise<Found> {
   if (argument === '-') return imagesInText(await text(stdin))
-  const stats = await stat(argument)
+  const stats = await stat(argument).catch(({ code }: NodeJS.ErrnoException) => {
+    throw invalid(`it cannot be read (${code})`)
+  })
   if (stats.isDirectory()) return imagesInChart(await filesInDirectory(argument))
   if (/\.(?:tgz|tar\.gz)$/.test(argument)) return imagesInChart(await filesInArchive(createReadStream(argument)))
   if (stats.size > maxText) throw invalid('it is longer than any list')
