@@ -1,4 +1,3 @@
-import { once } from 'node:events'
 import { type FileHandle, open, rename, rm, writeFile } from 'node:fs/promises'
 import type { Sink } from '../oci/registry.ts'
 
@@ -46,13 +45,21 @@ class BundleFile implements BundleTarget {
   }
 }
 
-const standardOutput = (): BundleTarget => ({
-  async write(chunk) {
-    if (!process.stdout.write(chunk)) await once(process.stdout, 'drain')
-  },
-  async keep() {},
-  async [Symbol.asyncDispose]() {},
-})
+function standardOutput(): BundleTarget {
+  // To leave a bundle half read is a failure, which the write tells that meets it.
+  process.stdout.removeAllListeners('error').on('error', () => {})
+  return {
+    write: (chunk) =>
+      new Promise((resolve, reject) => {
+        process.stdout.write(chunk, (cause) => {
+          if (cause) reject(new Error('the standard output was closed', { cause }))
+          else resolve()
+        })
+      }),
+    async keep() {},
+    async [Symbol.asyncDispose]() {},
+  }
+}
 
 /** Writes a small file whole or not at all. */
 export async function writeWhole(path: string, text: string): Promise<void> {

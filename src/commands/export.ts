@@ -9,7 +9,7 @@ import type { Incomplete } from '../transfer/plan.ts'
 import { type AskedExport, platformsOf } from '../transfer/request.ts'
 import { type BundleTarget, openTarget, writeWhole } from './bundle-file.ts'
 import { chunksOf, requestInstance } from './control.ts'
-import { onInterrupt } from './interrupt.ts'
+import { interruptible } from './interrupt.ts'
 import { parsed } from './options.ts'
 import { printedCount, printedLacks, printedSize } from './print.ts'
 import { atTransfers } from './transfer.ts'
@@ -36,8 +36,7 @@ export async function exporting(args: readonly string[]): Promise<number> {
   const config = loadConfig(others)
   const platforms = asUsage(() => platformsOf(platform))
   const asked = { names, platforms, referrers, partial, since: [...(await inventories(since))] }
-  using interrupt = onInterrupt()
-  const report = await exportTo(out, asked, config, interrupt.signal)
+  const report = await interruptible((signal) => exportTo(out, asked, config, signal))
   if (report.inventory && inventory !== undefined) await writeWhole(inventory, printedInventory(report.inventory))
   const text = json ? `${JSON.stringify(report)}\n` : printed(out, report)
   ;(out === '-' ? process.stderr : process.stdout).write(text)
@@ -51,7 +50,7 @@ async function exportTo(out: string, asked: AskedExport, config: Config, signal:
     { method: 'POST', headers: { 'Content-Type': 'application/json' }, signal },
     (asking) => void asking.end(JSON.stringify(asked)),
   )
-  if (response) return receive(response, out)
+  if (response) return receive(response, out).finally(() => response.destroy())
   await access(config.dataDir).catch((cause: unknown) => {
     throw new Error(`there is no cache in ${config.dataDir}`, { cause })
   })

@@ -6,7 +6,7 @@ import { type Config, ConfigError, loadConfig } from '../config.ts'
 import { isRepository } from '../oci/reference.ts'
 import type { ImportedImage, ImportReport, ImportState } from '../transfer/import.ts'
 import { requestInstance } from './control.ts'
-import { onInterrupt } from './interrupt.ts'
+import { interruptible } from './interrupt.ts'
 import { only, parsed } from './options.ts'
 import { printedLacks, printedSize } from './print.ts'
 import { atTransfers } from './transfer.ts'
@@ -29,9 +29,9 @@ export async function importing(args: readonly string[]): Promise<number> {
   if (path === '-' && process.stdin.isTTY) throw new ConfigError(['a bundle is nothing that a terminal has to give'])
   const config = loadConfig(others)
   const stream = path === '-' ? process.stdin : await openBundle(path)
-  using interrupt = onInterrupt()
-  const pieces = piecesOf(stream, path, interrupt.signal)
-  const report = await importFrom(pieces, name, config, interrupt.signal).finally(() => stream.destroy())
+  const report = await interruptible((signal) =>
+    importFrom(piecesOf(stream, path, signal), name, config, signal).finally(() => stream.destroy()),
+  )
   process.stdout.write(asJson ? `${JSON.stringify(report)}\n` : printed(report))
   const fine = report.images.every(({ state }) => accepted(state, partial))
   return fine && report.damaged.length === 0 ? 0 : 1

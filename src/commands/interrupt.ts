@@ -1,13 +1,20 @@
-/** A signal that is aborted by the first SIGINT or SIGTERM, so that work ends cleanly; the next one ends the process. */
-export function onInterrupt(): { signal: AbortSignal } & Disposable {
+/**
+ * Works until it is done, or until SIGINT or SIGTERM: then `work` is to end cleanly by its signal, and the promise rejects
+ * with what stopped it. The next one ends the process.
+ */
+export async function interruptible<T>(work: (signal: AbortSignal) => Promise<T>): Promise<T> {
   const controller = new AbortController()
+  const { signal } = controller
   const receive = (name: NodeJS.Signals) => {
-    if (controller.signal.aborted) process.exit(1)
+    if (signal.aborted) process.exit(1)
     controller.abort(new Error(`stopped by ${name}`))
   }
   process.on('SIGINT', receive).on('SIGTERM', receive)
-  return {
-    signal: controller.signal,
-    [Symbol.dispose]: () => void process.off('SIGINT', receive).off('SIGTERM', receive),
+  try {
+    return await work(signal)
+  } catch (error) {
+    throw signal.aborted ? signal.reason : error
+  } finally {
+    process.off('SIGINT', receive).off('SIGTERM', receive)
   }
 }

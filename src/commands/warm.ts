@@ -5,7 +5,7 @@ import { platformsOf } from '../transfer/request.ts'
 import { imagesNamed } from '../transfer/sources/source.ts'
 import type { WarmEvent, WarmRequest } from '../transfer/warm.ts'
 import { linesOf, requestInstance } from './control.ts'
-import { onInterrupt } from './interrupt.ts'
+import { interruptible } from './interrupt.ts'
 import { parsed } from './options.ts'
 import { atTransfers } from './transfer.ts'
 import { type Display, inLines, onTerminal, type Summary } from './warm-display.ts'
@@ -38,8 +38,6 @@ export async function warming(args: readonly string[]): Promise<number> {
 }
 
 async function run(request: WarmRequest, config: Config, display: Display): Promise<boolean> {
-  using interrupt = onInterrupt()
-  const { signal } = interrupt
   const summary: Summary = { fetched: 0, here: 0, failed: 0, deferred: 0, bytes: 0 }
   const take = async (events: AsyncIterable<WarmEvent>) => {
     for await (const event of events) {
@@ -49,13 +47,7 @@ async function run(request: WarmRequest, config: Config, display: Display): Prom
       summary.bytes += event.bytes
     }
   }
-  try {
-    await warmBy(request, config, signal, take)
-  } catch (error) {
-    display.end(summary)
-    throw signal.aborted ? signal.reason : error
-  }
-  display.end(summary)
+  await interruptible((signal) => warmBy(request, config, signal, take)).finally(() => display.end(summary))
   return summary.fetched + summary.here === request.references.length
 }
 

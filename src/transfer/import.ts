@@ -77,7 +77,7 @@ export async function importBundle(
   } catch (error) {
     signal?.throwIfAborted()
     hold[Symbol.dispose]()
-    if (isKind(error, 'invalid', 'unavailable')) await free(intake.stored.keys())
+    if (!(error instanceof BrokenArchive)) await free(intake.stored.keys())
     throw told(error)
   }
   const { images, reached } = await show(intake, options, signal)

@@ -9,7 +9,7 @@ import type { Manifest, Registry } from '../oci/registry.ts'
 import type { Named } from '../repositories/named.ts'
 import type { Rule } from '../rules/rule.ts'
 import { signatureTags } from './companions.ts'
-import type { Holdings } from './holdings.ts'
+import { freshBudget, type Holdings } from './holdings.ts'
 import type { Patience } from './patience.ts'
 import { chosen } from './platform.ts'
 import { invalid } from './request.ts'
@@ -38,7 +38,7 @@ export type WarmImageOptions = {
 }
 
 /** Of one image, with all that is about it. */
-const maxManifests = 1000
+const maxBlobs = 100_000
 const maxDepth = 3
 
 export type Warmed = { digest: Digest; manifests: Digest[]; bytes: number; stale: boolean }
@@ -51,6 +51,7 @@ export class WarmImage {
   readonly #patience: Patience
   readonly #manifests = new Set<Digest>()
   readonly #blobs = new Map<Digest, Listed>()
+  readonly #left = freshBudget()
   #fetched = 0
 
   constructor(place: Named & { rule: Rule }, options: WarmImageOptions) {
@@ -80,9 +81,11 @@ export class WarmImage {
     const pull = { signal, admit: () => admit(this.#place.rule) }
     const manifest = await this.#patience.ask(() => this.#registry.manifest(reference, pull))
     hold.add(manifest.descriptor.digest)
-    if (this.#manifests.add(manifest.descriptor.digest).size > maxManifests) {
-      throw invalid(`it has more than ${maxManifests} manifests`)
-    }
+    if (this.#manifests.has(manifest.descriptor.digest)) return manifest
+    this.#manifests.add(manifest.descriptor.digest)
+    this.#left.manifests--
+    this.#left.bytes -= manifest.bytes.length
+    if (this.#left.manifests < 0 || this.#left.bytes < 0) throw invalid('it has more manifests than an image should')
     if (manifest.outcome?.cache === 'miss') this.#fetched += manifest.bytes.length
     return manifest
   }
@@ -91,6 +94,7 @@ export class WarmImage {
   async #tree({ descriptor, bytes }: Manifest, platforms: readonly string[], depth = maxDepth): Promise<Digest[]> {
     const content = contentOf(bytes)
     for (const blob of content.blobs) this.#blobs.set(blob.digest, blob)
+    if (this.#blobs.size > maxBlobs) throw invalid('it has more blobs than an image should')
     const subjects = [descriptor.digest]
     if (!isIndex(descriptor.mediaType) || depth === 0) return subjects
     const meant = chosen(content.manifests, platforms)

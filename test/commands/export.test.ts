@@ -1,6 +1,9 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { existsSync } from 'node:fs'
 import { readdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { text } from 'node:stream/consumers'
 import { expect, it } from 'vitest'
 import { type Bundle, readBundle } from '../support/bundle.ts'
 import { type CisternProcess, startCistern } from '../support/cistern.ts'
@@ -8,6 +11,7 @@ import { command } from '../support/command.ts'
 import { type Image, image, index, startUpstream } from '../support/faulty-upstream.ts'
 import { fetchBytes, fetchDigest } from '../support/http.ts'
 import { sha256 } from '../support/images.ts'
+import { root } from '../support/paths.ts'
 import { blobFile, digestsOf, pullImage, pullIndex } from '../support/pull.ts'
 
 const referencesIn = ({ index }: Bundle) =>
@@ -241,6 +245,48 @@ it.each(['running', 'stopped'])('leaves no bundle where a blob is damaged on dis
   const again = await exportTo(cistern)
   expect([again.status, again.report.incomplete]).toMatchObject([1, [{ missing: [{ digest }] }]])
 })
+
+it.each(['running', 'stopped'])('ends where the bundle cannot go: %s', async (state) => {
+  await using upstream = await startUpstream()
+  await using cistern = await startCistern({ rules: [{ prefix: 'up.example', upstream: upstream.url }] })
+  const app = upstream.addImage('app', 'v1', image({ layers: [8_000_000] }))
+  await pullImage(cistern, 'up.example/app', app, 'v1')
+  if (state === 'stopped') await cistern.stop()
+  const nowhere = await command(cistern, 'export', '--out', 'nowhere/bundle.tar')
+  expect([nowhere.status, nowhere.stderr]).toEqual([1, expect.stringContaining('no such file or directory')])
+
+  const exporting = startExport(cistern, '-')
+  exporting.stdout.once('data', () => exporting.stdout.destroy())
+  const [stderr, [status]] = await Promise.all([text(exporting.stderr), once(exporting, 'close')])
+  expect([status, stderr]).toEqual([1, 'cistern: the standard output was closed\n'])
+})
+
+it('ends cleanly by Ctrl-C, and leaves nothing', async () => {
+  await using upstream = await startUpstream()
+  await using cistern = await startCistern({ rules: [{ prefix: 'up.example', upstream: upstream.url }] })
+  await pullImage(cistern, 'up.example/app', upstream.addImage('app', 'v1', image({ layers: [8_000_000] })), 'v1')
+  const exporting = startExport(cistern, '-')
+  await once(exporting.stdout, 'readable') // and nobody reads on
+  exporting.kill('SIGINT')
+  const closed = once(exporting, 'close')
+  const stderr = text(exporting.stderr)
+  exporting.stdout.resume()
+  expect([(await closed)[0], await stderr]).toEqual([1, 'cistern: stopped by SIGINT\n'])
+  expect((await exportTo(cistern)).status).toBe(0)
+})
+
+/** An export that is still at work. */
+function startExport(cistern: CisternProcess, out: string) {
+  const main = [
+    join(root, 'src', 'main.ts'),
+    'export',
+    '--out',
+    out,
+    '--config',
+    join(cistern.directory, 'cistern.yaml'),
+  ]
+  return spawn(process.execPath, main, { cwd: cistern.directory, stdio: ['ignore', 'pipe', 'pipe'] })
+}
 
 it('writes a bundle to the standard output, and its report beside it', async () => {
   await using upstream = await startUpstream()

@@ -156,6 +156,15 @@ it('tells of each image what is wrong, and fetches the others', async () => {
   ])
 })
 
+it('fetches no end of manifests for no image', async () => {
+  await using upstream = await startUpstream()
+  await using cistern = await startCistern({ rules: rulesFor(upstream) })
+  const large = Array.from({ length: 5 }, (_, i) => manifestOf({ layers: [], pad: `${i}${'x'.repeat(7_900_000)}` }))
+  upstream.addIndex('large', 'v1', index(large))
+  const { status, items } = await warm(cistern, 'up.example/large:v1')
+  expect([status, reasons(items)]).toEqual([1, { 'up.example/large:v1': 'it has more manifests than an image should' }])
+})
+
 it('stops asking an upstream that allows no more for long, says what is left, and goes on the next time', async () => {
   await using upstream = await startUpstream()
   await using other = await startUpstream()

@@ -211,6 +211,18 @@ describe('a bundle', () => {
     expect([await stored(), await links()]).toEqual([[], []])
   })
 
+  it('that the disk has no room for is told so, and leaves nothing', async () => {
+    const { take, stored, links, blobs } = given()
+    const { create } = blobs
+    let left = 2
+    blobs.create = async (...parameters) => {
+      if (left-- > 0) return create.apply(blobs, parameters)
+      throw Object.assign(new Error('no space left on device'), { code: 'ENOSPC' })
+    }
+    await expect(take(layoutTar([named(app, 'hub/app:v1')]))).rejects.toThrow('could not be stored: ENOSPC')
+    expect([await stored(), await links()]).toEqual([[], []])
+  })
+
   it('that is cut off shows nothing, and need not be stored again as far as it came', async () => {
     const { take, links, stored } = given()
     const bundle = layoutTar([named(app, 'hub/app:v1')])
