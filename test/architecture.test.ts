@@ -63,6 +63,17 @@ const table: Table = {
     ],
     packages: [builtin, 'hono', 'zod'],
   },
+  // What a front and the owner of the cache say to each other about a request; errors cross as they are described.
+  'http/front/': {
+    ours: [...vocabulary, 'blobs/blob-store.ts', 'telemetry/describe-error.ts', 'http/'],
+    packages: [builtin],
+  },
+  // Processes: all that knows of them. A front is put together like an instance, of adapters.
+  'cluster.ts': { ours: [...vocabulary, 'cluster/', 'http/', 'telemetry/samples.ts'], packages: [builtin] },
+  'cluster/': {
+    ours: [...vocabulary, 'http/', 'inspection/tally.ts', 'telemetry/', 'blobs/disk.ts', 'commands/survival.ts'],
+    packages: [builtin],
+  },
   'telemetry/': { ours: ['oci/'], packages: [builtin, 'pino', 'prom-client'] },
 }
 

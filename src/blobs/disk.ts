@@ -45,6 +45,11 @@ export class DiskStore implements BlobStore {
     return new DiskStore(root, files)
   }
 
+  /** The store that another process has open below `dataDir`: to read from, and for nothing else. */
+  static reading(dataDir: string, files: FileSystem = nodeFileSystem): Pick<DiskStore, 'open'> {
+    return new DiskStore(join(dataDir, 'v1'), files)
+  }
+
   async stat(digest: Digest): Promise<BlobInfo | undefined> {
     const stats = await this.#files.lstat(this.#path(digest)).catch(() => undefined)
     return stats?.isFile() ? { digest, size: stats.size, usedAt: stats.mtimeMs } : undefined

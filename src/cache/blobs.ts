@@ -89,13 +89,14 @@ export class CachedBlobs {
   async #read(
     digest: Digest,
     { size }: { size: number },
-    { range, requestId }: BlobPull,
+    { range, requestId, readsStore }: BlobPull,
     cache: Outcome['cache'],
   ): Promise<BlobRead | undefined> {
     const read =
       size <= maxSmall
         ? await this.#small(digest, size, range)
-        : await this.#stored.read(digest, size, { range, requestId })
+        : (readsStore && (await this.#unopened(digest, size, range))) ||
+          (await this.#stored.read(digest, size, { range, requestId }))
     if (!read) return undefined
     this.#cache.uses.note(digest)
     return { descriptor: { mediaType: octetStream, digest, size }, outcome: { cache }, ...read }
@@ -113,6 +114,17 @@ export class CachedBlobs {
     memory.set(digest, bytes)
     const part = range && resolveRange(range, size)
     return { bytes, body: bodyOf(bytes, part), ...(part && { range: part }) }
+  }
+
+  /** For a caller who opens it. `undefined` for what is not there as it should be: that is not the caller's to find out. */
+  async #unopened(
+    digest: Digest,
+    size: number,
+    range: RangeSpec | undefined,
+  ): Promise<Pick<BlobRead, 'body' | 'range' | 'stored'> | undefined> {
+    if ((await this.#cache.blobs.stat(digest))?.size !== size) return undefined
+    const part = range && resolveRange(range, size)
+    return { stored: true, body: bodyOf(new Uint8Array(0)), ...(part && { range: part }) }
   }
 
   /**

@@ -51,16 +51,16 @@ export class Stored {
   async verify(
     digest: Digest,
     wanted: (blob: OpenBlob) => boolean,
-    take: (chunk: Uint8Array) => void = () => {},
+    { take, requestId }: { take?: (chunk: Uint8Array) => void; requestId?: string } = {},
   ): Promise<number | undefined> {
-    return this.#with(digest, undefined, async (blob) => {
+    return this.#with(digest, requestId, async (blob) => {
       if (!wanted(blob)) return undefined
       const digester = new Digester(algorithmOf(digest))
       await using body = blob.body()
       await body.sendTo({
         write: (chunk) => {
           digester.update(chunk)
-          take(chunk)
+          take?.(chunk)
         },
       })
       if (digester.finish() !== digest) throw corrupt('a stored blob has other bytes than its digest says')
@@ -71,7 +71,7 @@ export class Stored {
   /** The same with all its bytes. */
   async bytes(digest: Digest, wanted: (blob: OpenBlob) => boolean): Promise<Uint8Array | undefined> {
     const chunks: Uint8Array[] = []
-    const size = await this.verify(digest, wanted, (chunk) => chunks.push(Buffer.from(chunk)))
+    const size = await this.verify(digest, wanted, { take: (chunk) => void chunks.push(Buffer.from(chunk)) })
     return size === undefined ? undefined : Buffer.concat(chunks, size)
   }
 

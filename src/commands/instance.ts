@@ -1,14 +1,13 @@
 import { access, constants } from 'node:fs/promises'
 import { Authority } from '../access/authority.ts'
 import { ClientLimits } from '../access/client-limits.ts'
+import type { Fronts } from '../cluster.ts'
 import type { Config } from '../config.ts'
 import { adminApp, type Readiness } from '../http/admin/app.ts'
 import { createApp } from '../http/app.ts'
 import { type ControlOptions, controlApp } from '../http/control/app.ts'
 import { listenOnSocket } from '../http/control/socket.ts'
-import { type Listener, listen } from '../http/listen.ts'
-import { PreparedAnswers } from '../http/prepared.ts'
-import { QuickAnswers } from '../http/quick.ts'
+import { listen } from '../http/listen.ts'
 import { Tally } from '../inspection/tally.ts'
 import type { Metadata } from '../metadata/metadata.ts'
 import { Repositories } from '../repositories/repositories.ts'
@@ -19,14 +18,12 @@ import { scrubInBackground } from './background-scrub.ts'
 import { openCertificate } from './certificate.ts'
 import { controlSocket } from './control.ts'
 import { type CoreOptions, openCore } from './core.ts'
-import { keysIn, openDesk } from './desk.ts'
+import { frontsOf, openDataPort } from './data-port.ts'
+import { type Desk, keysIn, openDesk } from './desk.ts'
 import { controlOf } from './ecr.ts'
 import { openLifecycle } from './lifecycle.ts'
 import { openTransfers } from './transfer.ts'
 import { version } from './version.ts'
-
-/** What prepared answers may take in memory. */
-const preparedBytes = 16 * 1024 * 1024
 
 /** A cache at work. Its owner closes it. */
 export type Instance = {
@@ -46,7 +43,7 @@ export async function openInstance(config: Config, options: CoreOptions = {}): P
   await using opened = new AsyncDisposableStack()
   const core = opened.use(await openCore(config, options))
   const { changes, metadata, book, rules, settings, pullTimes, storage, directory, scrubber } = core
-  const { blobs, uses } = storage
+  const { blobs } = storage
   const metrics = opened.use(new Metrics({ version, cacheLimit: config.cache.maxSize, usage: () => blobs.usage }))
   const { dataDir, registry } = config
   const entrance = opened.use(await openAccess(config, changes.note))
@@ -64,44 +61,30 @@ export async function openInstance(config: Config, options: CoreOptions = {}): P
     throttledStatus: config.throttledStatus,
     ecr: { ...controlOf(config, core), expiry, previews, tokens, layerTokens },
   })
+  const tally = opened.use(new Tally(core.clock(), (repository) => book.ruleOf(repository)?.prefix))
+  const fronts = await frontsOf(config, core, certificate, tally)
   let draining = false
-  const ready = () => readiness(dataDir, metadata, blobs.usage.degraded, draining)
+  const ready = async () => {
+    const state = await readiness(dataDir, metadata, blobs.usage.degraded, draining)
+    return fronts ? withFronts(state, fronts) : state
+  }
   const admin = opened.adopt(
-    await listen(adminApp({ ready, metrics: () => metrics.read() }), { ...config.adminListen, announce: false }),
+    await listen(adminApp({ ready, metrics: async () => metrics.read(await fronts?.samples()) }), {
+      ...config.adminListen,
+      announce: false,
+    }),
     (listener) => listener.close(0),
   )
-  const tally = opened.use(new Tally(core.clock(), (repository) => book.ruleOf(repository)?.prefix))
   const desk = openDesk(config, core, { keys: () => keysIn(keys), passwordPolicies: entrance.passwordPolicies, tally })
-  opened.use(
-    await openControl(dataDir, {
-      scrub: (options) => scrubber.run(options),
-      keys,
-      cache: desk,
-      transfers: openTransfers(config, core),
-    }),
-  )
+  const control: ControlOptions = {
+    scrub: (options) => scrubber.run(options),
+    keys,
+    cache: fronts ? countingFronts(desk, fronts) : desk,
+    transfers: openTransfers(config, core),
+  }
+  opened.use(await openControl(dataDir, control, fronts?.settled))
   opened.use(await scrubInBackground(scrubber, config))
-  const data: Listener = opened.adopt(
-    await listen(app, {
-      ...config.listen,
-      writeStallMs: config.timeouts.writeStallMs,
-      headersTimeoutMs: config.timeouts.requestHeadMs,
-      maxConnections: config.limits.connections,
-      maxConnectionsPerClient: config.limits.connectionsPerClient,
-      quick: new QuickAnswers({
-        prepared: new PreparedAnswers({
-          maxBytes: preparedBytes,
-          changes,
-          used: (digest) => uses.note(digest),
-          clock: Date.now,
-        }),
-        proves: config.auth.mode === 'required',
-      }),
-      trustedProxies: config.trustedProxies,
-      ...(certificate && { certificate }),
-    }),
-    (listener) => listener.close(config.timeouts.drainMs),
-  )
+  const data = opened.use(await openDataPort(app, config, { core, certificate, fronts }))
   const parts = opened.move()
   return {
     url: data.url,
@@ -110,6 +93,7 @@ export async function openInstance(config: Config, options: CoreOptions = {}): P
     async reload(next) {
       await entrance.reload(next)
       await rules.reload(next.rules)
+      await fronts?.settled()
     },
     async close() {
       draining = true
@@ -119,10 +103,14 @@ export async function openInstance(config: Config, options: CoreOptions = {}): P
 }
 
 /** A disk that takes no socket keeps commands from reaching this instance, and no clients. */
-async function openControl(dataDir: string, control: ControlOptions): Promise<AsyncDisposable | undefined> {
+async function openControl(
+  dataDir: string,
+  control: ControlOptions,
+  settle: (() => Promise<void>) | undefined,
+): Promise<AsyncDisposable | undefined> {
   const path = controlSocket(dataDir)
   try {
-    return await listenOnSocket(controlApp(control), path)
+    return await listenOnSocket(controlApp(control), path, settle ? { settle } : {})
   } catch (error) {
     const message = 'commands cannot reach this instance: its socket could not be made'
     publish('cistern:fault', { where: 'process', kind: 'internal', message, error })
@@ -146,3 +134,17 @@ async function readiness(
   }
   return { ready: index.status === 'fulfilled' && !draining, checks }
 }
+
+/** An instance whose fronts are all gone serves nobody, until one of them is replaced. */
+function withFronts({ ready, checks }: Readiness, { state: { count, serving } }: Fronts): Readiness {
+  return { ready: ready && serving > 0, checks: { ...checks, workers: `${serving} of ${count}` } }
+}
+
+/** What fronts have counted is counted with the rest before anybody is told. */
+const countingFronts = (desk: Desk, fronts: Fronts): Desk => ({
+  ...desk,
+  stats: async () => {
+    await fronts.reports()
+    return desk.stats()
+  },
+})

@@ -2,6 +2,7 @@ import { ConfigError, loadConfig } from '../config.ts'
 import { publish } from '../telemetry/events.ts'
 import { createLog, type Log } from '../telemetry/log.ts'
 import { type Instance, openInstance } from './instance.ts'
+import { surviveRejections } from './survival.ts'
 import { version } from './version.ts'
 
 /**
@@ -56,19 +57,4 @@ async function reload(instance: Instance, args: readonly string[], log: Log): Pr
       error instanceof ConfigError ? { message: `rules not reloaded: ${error.faults.join('; ')}` } : { error }
     publish('cistern:fault', { where: 'process', kind: 'invalid', message: 'rules not reloaded', ...faults })
   }
-}
-
-/**
- * A rejection that nobody handled belongs to one piece of work, and the others go on. After an exception that nobody
- * caught the state is unknown: the process ends, and whoever supervises it starts another one. What is committed
- * survives that by design.
- */
-function surviveRejections(): void {
-  process.on('unhandledRejection', (error) => {
-    publish('cistern:fault', { where: 'process', kind: 'internal', message: 'a rejection was not handled', error })
-  })
-  process.on('uncaughtException', (error) => {
-    publish('cistern:fault', { where: 'process', kind: 'internal', message: 'an exception was not caught', error })
-    process.exit(1)
-  })
 }

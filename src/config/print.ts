@@ -15,6 +15,7 @@ export function printConfig(config: Config): string {
     publicUrl: config.publicUrl,
     trustedProxies: config.trustedProxies.map(formatNetwork),
     dataDir: config.dataDir,
+    workers: config.workers,
     defaultUpstream: config.defaultUpstream ?? 'none',
     builtinRules: config.builtinRules,
     offline: config.offline,

@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs'
+import { availableParallelism } from 'node:os'
 import { createSecureContext } from 'node:tls'
 import { z } from 'zod'
 import { isRepository } from '../oci/reference.ts'
@@ -47,6 +48,13 @@ const name = text(/^.+$/, 'must be text, in quotes where it looks like a number'
 const maxTimeoutMs = 86_400_000
 const pause = duration.refine((ms) => ms <= maxTimeoutMs, 'must be at most 24h')
 const timeout = pause.refine((ms) => ms > 0, 'must be more than 0')
+
+const maxWorkers = 64
+const workers = written((value) => {
+  if (value === 'auto') return Math.min(maxWorkers, availableParallelism())
+  const count = /^\d{1,2}$/.test(value) ? Number(value) : 0
+  return count >= 1 && count <= maxWorkers ? count : undefined
+}, `must be auto, or a whole number from 1 to ${maxWorkers}`)
 
 const share = written((value) => {
   const percent = Number(/^(\d{1,2}(?:\.\d+)?)%$/.exec(value)?.[1])
@@ -175,6 +183,7 @@ export const schema = z.strictObject({
   publicUrl: origin.exactOptional(),
   trustedProxies: list(network).prefault([]),
   dataDir: file.prefault('./data'),
+  workers: workers.prefault(1),
   defaultUpstream: segments.prefault('docker.io'),
   builtinRules: boolean.prefault(true),
   offline: boolean.prefault(false),

@@ -15,6 +15,15 @@ export type TlsFiles = {
 /** What a secure context is made of, in PEM. */
 export type Material = { cert: string; key: string; ca?: string }
 
+/** What a TLS server proves itself with. */
+export type Proof = {
+  /** What connections are made by, as of now. */
+  readonly context: SecureContextOptions
+  readonly asksClients: boolean
+  /** Calls `renew` each time that there is another one, until the function that it returns is called. */
+  follow(renew: () => void): () => void
+}
+
 /** In milliseconds since the epoch. */
 export type Validity = { beginsAt: number; expiresAt: number }
 
@@ -24,6 +33,8 @@ type Found = {
   /** Every user of the machine can read the key. */
   exposed: boolean
 }
+
+const lookEveryMs = 1000
 
 /** Nothing without forward secrecy or authenticated encryption, nor a second handshake that a client asks for. */
 const protocol: SecureContextOptions = {
@@ -40,7 +51,7 @@ const protocol: SecureContextOptions = {
  * A certificate and its key, read again when their files change: looked at by name, so that it is seen too when a link
  * on the way leads elsewhere, as Kubernetes has it. What does not fit together changes nothing.
  */
-export class Certificate {
+export class Certificate implements Proof {
   readonly #files: TlsFiles
   readonly #clock: () => number
   #found: Found
@@ -66,7 +77,10 @@ export class Certificate {
     return this.#found.material
   }
 
-  /** What connections are made by. */
+  get asksClients(): boolean {
+    return this.#files.clientCaFile !== undefined
+  }
+
   get context(): SecureContextOptions {
     return { ...protocol, ...this.#found.material }
   }
@@ -80,8 +94,25 @@ export class Certificate {
     return this.#found.exposed
   }
 
-  get files(): TlsFiles {
-    return this.#files
+  /** Looks at the files from now on, and announces what is served, at once and whenever that is another one. */
+  follow(renew: () => void): () => void {
+    let over = false
+    let timer: NodeJS.Timeout | undefined
+    const look = async () => {
+      const changed = await this.look()
+      if (over) return
+      if (changed) {
+        renew()
+        this.#announce(true)
+      }
+      timer = setTimeout(look, lookEveryMs).unref()
+    }
+    this.#announce(false)
+    timer = setTimeout(look, lookEveryMs).unref()
+    return () => {
+      over = true
+      clearTimeout(timer)
+    }
   }
 
   /** Resolves to whether there is another one. One that stays wrong is announced once; files on their way are not. */
@@ -99,6 +130,13 @@ export class Certificate {
       if (looks === 2) publish('cistern:fault', { where: 'http', kind: 'invalid', message, error })
       return false
     }
+  }
+
+  #announce(replaced: boolean): void {
+    const { certFile, keyFile } = this.#files
+    publish('cistern:certificate', { file: certFile, replaced, ...this.validity })
+    const message = `${keyFile}: every user of this machine can read the key of the certificate`
+    if (this.exposed) publish('cistern:fault', { where: 'http', kind: 'invalid', message })
   }
 }
 

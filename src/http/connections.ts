@@ -1,5 +1,6 @@
 import type { Socket } from 'node:net'
 import { networkOf } from '../access/client-limits.ts'
+import { publish } from '../telemetry/events.ts'
 import { refuse } from './client-error.ts'
 
 /** Refused connections that are told so at a time; beyond that they are closed without a word. */
@@ -28,18 +29,24 @@ export class Connections {
 
   /** Counts a connection until it closes, or refuses it where its client has as many as it may. */
   accept(socket: Socket): void {
+    const leave = this.enter(socket)
+    if (leave) socket.once('close', leave)
+  }
+
+  /** Counts a connection until the function that it returns is called; refuses it, and returns none, as above. */
+  enter(socket: Socket): (() => void) | undefined {
     const client = networkOf(socket.remoteAddress)
     const open = this.#open.get(client) ?? 0
     if (open >= this.#maxPerClient) {
       this.#refuse(socket)
-      return
+      return undefined
     }
     this.#open.set(client, open + 1)
-    socket.once('close', () => {
+    return () => {
       const left = (this.#open.get(client) ?? 1) - 1
       if (left > 0) this.#open.set(client, left)
       else this.#open.delete(client)
-    })
+    }
   }
 
   #refuse(socket: Socket): void {
@@ -52,3 +59,7 @@ export class Connections {
     refuse(socket, tooMany, 'refused')
   }
 }
+
+/** There are as many connections as there may be. */
+export const publishTooMany = (): void =>
+  publish('cistern:fault', { where: 'http', kind: 'throttled', message: 'too many connections: one was closed' })

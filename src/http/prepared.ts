@@ -35,15 +35,15 @@ export type PreparedOptions = {
   /** Of all that is kept, in bytes. */
   maxBytes: number
   /** Counts what takes effect at once: rules, keys, policies, and what is deleted. */
-  changes: Changes
+  changes: Pick<Changes, 'count'>
   /** Told what is in use: what is given all the time must not look forgotten. */
   used: (digest: Digest) => void
   /** Milliseconds since the epoch. */
   clock: () => number
 }
 
-/** The largest body that is kept. */
-const maxBody = 64 * 1024
+/** The largest body that is kept, in bytes. */
+export const maxBody = 64 * 1024
 
 /** The longest body that is kept as a string. */
 const longestText = 4 * 1024
@@ -65,7 +65,7 @@ const overhead = 2048
  */
 export class PreparedAnswers {
   readonly #entries: LRUCache<string, Entry>
-  readonly #changes: Changes
+  readonly #changes: Pick<Changes, 'count'>
   readonly #used: (digest: Digest) => void
   readonly #clock: () => number
 

@@ -73,6 +73,15 @@ export class QuickAnswers {
     return { asked, answer, client, principal: permit.principal, outcome, requestId: randomUUID(), startedAt }
   }
 
+  /** The answer that an exchange may be given, for others to give it. */
+  givenTo({ incoming, client }: Exchange): Given | undefined {
+    const { method = '', url = '', rawHeaders } = incoming
+    if (method !== 'GET' && method !== 'HEAD') return undefined
+    const key = keyOf(method, url)
+    const usual = this.#prepared.has(key) ? this.#headers.read(rawHeaders) : undefined
+    return usual && this.find({ method, key, ...usual }, client)
+  }
+
   announce({ asked, answer, client, principal, outcome, requestId, startedAt }: Given): void {
     publish('cistern:request', {
       ...answer.facts,
@@ -91,9 +100,9 @@ export class QuickAnswers {
 
   /** What keeps the answer of an exchange that begins, once it turns out to be one to give again. */
   keeper(exchange: Exchange): Keep {
-    const { changes } = this.#prepared
+    const countedBefore = this.#prepared.changes
     return (headers, body, freshForMs) => {
-      const { incoming, permit, facts, client } = exchange
+      const { incoming, permit, facts, client, changes = countedBefore } = exchange
       const { method = '', url: target = '' } = incoming
       const asked = this.#headers.read(incoming.rawHeaders)
       const digest = String(headers['Docker-Content-Digest'])

@@ -27,7 +27,7 @@ export type SourceOptions = {
  * before. Throws `unknown`.
  */
 export async function sourceFor(
-  { requestId, signal, client, facts }: Exchange,
+  { requestId, signal, client, facts, readsStore }: Exchange,
   caller: Caller,
   { rule, repository, upstreamRepository }: Pick<Name, 'rule' | 'repository' | 'upstreamRepository'>,
   { registryOf, cachedOf, limits, authority, pullTimes }: SourceOptions,
@@ -40,5 +40,5 @@ export async function sourceFor(
   const resource = authority.repositoryArn(repository)
   const mayImport = await authority.allows(caller, 'ecr:BatchImportUpstreamImage', resource)
   const registry = new LimitedRegistry(mayImport ? registryOf(rule) : cachedOf(rule), limits, client)
-  return { registry, pull: { requestId, signal }, pulled: (digest) => pullTimes.note(repository, digest) }
+  return { registry, pull: { requestId, signal, readsStore }, pulled: (digest) => pullTimes.note(repository, digest) }
 }

@@ -1,16 +1,13 @@
 import type { ServerOptions } from 'node:http'
-import { createServer, type Server } from 'node:https'
+import { createServer } from 'node:https'
 import type { Socket } from 'node:net'
 import type { TLSSocket } from 'node:tls'
-import { publish } from '../telemetry/events.ts'
-import type { Certificate } from './certificate.ts'
+import type { Proof } from './certificate.ts'
 import { publishRefusal } from './client-error.ts'
 
-const lookEveryMs = 1000
-
 /** An HTTPS server, not yet listening. New connections get the latest certificate; those there are stay as they are. */
-export function createTlsServer(certificate: Certificate, options: ServerOptions) {
-  const asksClients = certificate.files.clientCaFile !== undefined
+export function createTlsServer(certificate: Proof, options: ServerOptions) {
+  const { asksClients } = certificate
   const server = createServer({
     ...options,
     ...certificate.context,
@@ -25,7 +22,10 @@ export function createTlsServer(certificate: Certificate, options: ServerOptions
   })
   // Node hands these on as if they were malformed requests, to be answered in HTTP.
   server.removeAllListeners('tlsClientError').on('tlsClientError', refuseHandshake)
-  server.once('listening', () => follow(certificate, server))
+  server.once('listening', () => {
+    const end = certificate.follow(() => server.setSecureContext(certificate.context))
+    server.once('close', end)
+  })
   return {
     server,
     /** Ends all connections, also those that did not come to a request yet. */
@@ -33,28 +33,6 @@ export function createTlsServer(certificate: Certificate, options: ServerOptions
       for (const socket of sockets) socket.destroy()
     },
   }
-}
-
-function follow(certificate: Certificate, server: Server): void {
-  let timer: NodeJS.Timeout | undefined
-  const tell = (replaced: boolean) => {
-    const { files, validity, exposed } = certificate
-    publish('cistern:certificate', { file: files.certFile, replaced, ...validity })
-    const message = `${files.keyFile}: every user of this machine can read the key of the certificate`
-    if (exposed) publish('cistern:fault', { where: 'http', kind: 'invalid', message })
-  }
-  const look = async () => {
-    const changed = await certificate.look()
-    if (!server.listening) return
-    if (changed) {
-      server.setSecureContext(certificate.context)
-      tell(true)
-    }
-    timer = setTimeout(look, lookEveryMs).unref()
-  }
-  tell(false)
-  timer = setTimeout(look, lookEveryMs).unref()
-  server.once('close', () => clearTimeout(timer))
 }
 
 /** A connection that breaks before anything was said is a probe, or a client that went. */

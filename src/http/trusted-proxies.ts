@@ -12,6 +12,8 @@ export type Sender = {
   readonly client: string
   /** Whether it came to the outermost proxy by TLS, and from there on. */
   readonly secure: boolean
+  /** What the request is called in the log; absent, it gets a name of its own. */
+  readonly requestId?: string
 }
 
 /**

@@ -4,9 +4,12 @@ import type { Readable } from 'node:stream'
 const maxBytes = 64 * 1024
 const lingerMs = 1000
 
+/** Whether a request has a body, by what it says. */
+export const hasBody = ({ headers }: IncomingMessage): boolean =>
+  headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0
+
 /** Whether there is a body that nobody asked for: the client may still be sending it. */
-export const hasUnreadBody = ({ headers, readableEnded }: IncomingMessage): boolean =>
-  !readableEnded && (headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0)
+export const hasUnreadBody = (incoming: IncomingMessage): boolean => !incoming.readableEnded && hasBody(incoming)
 
 /**
  * Reads and drops what a client still sends although its answer is out, at most 64 KiB of it. Resolves once it ended,

@@ -51,6 +51,22 @@ export class Tally implements Disposable {
     return counts
   }
 
+  /** Adds what was counted elsewhere. */
+  add(rule: string | undefined, more: Counts): void {
+    const counts = this.of(rule)
+    counts.hits += more.hits
+    counts.misses += more.misses
+    counts.joined += more.joined
+    counts.sentBytes += more.sentBytes
+  }
+
+  /** What was counted since that was last taken, by rule. */
+  take(): [rule: string, counts: Counts][] {
+    const counts = [...this.#rules]
+    this.#rules.clear()
+    return counts
+  }
+
   ofUpstream(host: string): UpstreamCounts {
     const counts = this.#upstreams.get(host) ?? { requests: 0, pulledBytes: 0 }
     this.#upstreams.set(host, counts)

@@ -72,6 +72,8 @@ export type BlobRead = {
   body: Body
   /** All bytes of the blob, where they are at hand. */
   bytes?: Uint8Array
+  /** Whether it is whole in the store, for a caller who reads that; then `body` is empty. */
+  stored?: boolean
   outcome?: Outcome | undefined
 }
 
@@ -83,6 +85,8 @@ export type Pull = {
   requestId?: string | undefined
   /** The caller has an answer that will do: an upstream short of quota refuses with `throttled`, and is not asked. */
   check?: boolean | undefined
+  /** The caller can read the store, and need not be given what is whole in there. */
+  readsStore?: boolean | undefined
   /**
    * Where a tag points is asked of the upstream, however lately that was done and whatever came of it. Where it cannot
    * be asked, or does not say, that is thrown: nothing is answered in its place.

@@ -11,6 +11,17 @@ export type ErrorDescription = {
   cause?: ErrorDescription
 }
 
+/** An error of another process, as it was described there. */
+export class DescribedError extends Error {
+  override readonly name = 'DescribedError'
+  readonly description: ErrorDescription
+
+  constructor(description: ErrorDescription) {
+    super(description.message)
+    this.description = description
+  }
+}
+
 const maxLength = 512
 const maxStackLength = 4096
 const maxCauses = 5
@@ -28,6 +39,7 @@ export const withoutSecrets = (text: string): string =>
  */
 export function describeError(error: unknown, causes = maxCauses): ErrorDescription {
   if (!(error instanceof Error)) return { message: `a value that is no error was thrown (${typeof error})` }
+  if (error instanceof DescribedError) return error.description
   const { code } = error as { code?: unknown }
   const ofOurs = error instanceof RegistryError
   const foreseen = ofOurs || (typeof code === 'string' && !code.startsWith('ERR_'))

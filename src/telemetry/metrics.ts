@@ -1,5 +1,6 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
 import { type Events, subscribe } from './events.ts'
+import { type Samples, summed } from './samples.ts'
 import { type Sums, summingCounter } from './sums.ts'
 
 /** What is read off the store whenever somebody asks, in bytes. */
@@ -23,13 +24,11 @@ export class Metrics implements Disposable {
   readonly #registry = new Registry()
   readonly #subscriptions: (() => void)[]
 
-  constructor(options: MetricsOptions) {
+  /** Without options, those of a process that has no cache. */
+  constructor(options?: MetricsOptions) {
     collectDefaultMetrics({ register: this.#registry })
-    this.#addCache(options)
-    this.#gauge('cistern_build_info', 'The version that runs', ['version', 'node']).set(
-      { version: options.version, node: process.versions.node },
-      1,
-    )
+    if (options) this.#addCache(options)
+    if (options) this.#addBuild(options)
     this.#subscriptions = [
       ...this.#addRequests(),
       ...this.#addProxied(),
@@ -43,8 +42,14 @@ export class Metrics implements Disposable {
     ]
   }
 
-  async read(): Promise<{ contentType: string; body: string }> {
-    return { contentType: this.#registry.contentType, body: await this.#registry.metrics() }
+  /** Together with those of others. */
+  async read(others: readonly Samples[] = []): Promise<{ contentType: string; body: string }> {
+    const registry = others.length === 0 ? this.#registry : summed(await this.samples(), others)
+    return { contentType: this.#registry.contentType, body: await registry.metrics() }
+  }
+
+  samples(): Promise<Samples> {
+    return this.#registry.getMetricsAsJSON()
   }
 
   [Symbol.dispose](): void {
@@ -58,6 +63,11 @@ export class Metrics implements Disposable {
     this.#gauge('cistern_cache_objects', 'Cached blobs', [], () => usage().objects)
     this.#gauge('cistern_cache_degraded', '1 while blobs cannot be stored', [], () => Number(usage().degraded ?? false))
     this.#gauge('cistern_cache_limit_bytes', 'Bytes that the cache may take').set(cacheLimit)
+  }
+
+  #addBuild({ version }: MetricsOptions): void {
+    const info = this.#gauge('cistern_build_info', 'The version that runs', ['version', 'node'])
+    info.set({ version, node: process.versions.node }, 1)
   }
 
   #addRequests() {

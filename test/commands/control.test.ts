@@ -50,7 +50,7 @@ describe('the control socket', () => {
 
   it('with too long a name, is missing, and nothing else is', async () => {
     const dataDir = `data-${'x'.repeat(100)}`
-    await using cistern = await startCistern({ rules, config: { dataDir } })
+    await using cistern = await startCistern({ rules, config: { dataDir, workers: 1 } })
     expect((await fetchBytes(`${cistern.adminUrl}/readyz`)).status).toBe(200)
     expect(cistern.logs.join('\n')).toContain('too long for a socket')
     const { status, stderr } = await command(cistern, 'scrub')

@@ -88,14 +88,15 @@ describe('sockets', () => {
   it('D61: more than one client may have: the further ones are told so, everybody else is served', async () => {
     await using ground = await Ground.start({ sites: 1, config: { limits: { connectionsPerClient: 50 } } })
     const { pull, right } = await warm(ground)
-    await using first = (await Crowd.gather(ground.cistern.url, 50, hostile)).listen()
+    await using first = (await Crowd.gather(ground.cistern.url, 50, hostile)).listen().say(getting('/v2/'))
+    await eventually(async () => expect(first.statuses).toEqual({ 200: 50 }))
     await using further = (await Crowd.gather(ground.cistern.url, 100, hostile)).listen().say(getting('/v2/'))
     await eventually(async () => expect(further.closed).toBe(100))
     expect(further.statuses).toEqual({ 503: 100 })
     expect(further.members[0]?.received).toMatch(/\r\nRetry-After: 1\r\n/)
     expect(further.members[0]?.received).toContain('"code":"UNAVAILABLE"')
-    first.say(getting('/v2/'))
-    await eventually(async () => expect(first.statuses).toEqual({ 200: 50 }))
+    first.say(getting('/v2/none'))
+    await eventually(async () => expect(first.members.every(({ received }) => / 404 /.test(received))).toBe(true))
     expect(await pull()).toEqual(right)
 
     first.leave()

@@ -7,6 +7,9 @@ import { root } from './paths.ts'
 import { Service } from './process.ts'
 import type { TestRegistry } from './registry.ts'
 
+/** How many processes serve clients where a test does not say. */
+const workers = Number(process.env.CISTERN_TEST_WORKERS ?? 1)
+
 /** Those that `npm start` gives to Node. */
 const nodeFlags = packageJson.scripts.start.match(/--\S+/g) ?? []
 
@@ -45,7 +48,7 @@ export async function startCistern(options: CisternOptions): Promise<CisternProc
   await using starting = new AsyncDisposableStack()
   const { path } = starting.use(await mkdtempDisposable(join(tmpdir(), 'cistern-test-')))
   const addresses = { listen: '127.0.0.1:0', adminListen: '127.0.0.1:0', dataDir: join(path, 'data') }
-  const config = { ...addresses, builtinRules: false, rules: options.rules, ...options.config }
+  const config = { ...addresses, builtinRules: false, workers, rules: options.rules, ...options.config }
   await writeFile(configFile(path), stringify(config))
   const env = { PATH: process.env.PATH, HOME: path, ...options.env }
   const running = await serve(path, env)

@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, expect, it } from 'vitest'
 import { type Events, publish } from '../../src/telemetry/events.ts'
 import { Metrics } from '../../src/telemetry/metrics.ts'
+import { withDeparted } from '../../src/telemetry/samples.ts'
 
 let metrics: Metrics
 
@@ -141,4 +142,19 @@ it('tells how long the certificate served is good', async () => {
   expect(await samples('cistern_tls_certificate_expires_timestamp_seconds')).toEqual([
     'cistern_tls_certificate_expires_timestamp_seconds{file="tls.crt"} 5',
   ])
+})
+
+it('adds up what several processes counted, and keeps what those did that are gone', async () => {
+  publish('cistern:request', { ...request, outcome: { cache: 'hit' } })
+  using other = new Metrics()
+  publish('cistern:request', { ...request, outcome: { cache: 'hit' } })
+  const departed = await withDeparted(await withDeparted([], await other.samples()), await other.samples())
+  const { body } = await metrics.read([departed, await other.samples()])
+  const value = (name: string) => Number(new RegExp(`^${name}(?:\\{[^}]*\\})? (.*)$`, 'm').exec(body)?.[1])
+  expect(value('cistern_http_requests_total')).toBe(2 + 2 + 1)
+  expect(value('cistern_http_request_duration_seconds_count')).toBe(2 + 2 + 1)
+  expect(value('cistern_cache_limit_bytes')).toBe(1000)
+  expect(value('cistern_build_info')).toBe(1)
+  expect(value('process_start_time_seconds')).toBeGreaterThan(0)
+  expect(departed.some(({ name }) => name === 'process_resident_memory_bytes')).toBe(false)
 })

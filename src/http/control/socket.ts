@@ -2,6 +2,7 @@ import { chmod, mkdir, rename, rm } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import type { App } from '../app.ts'
 import { serveAt } from '../listen.ts'
+import type { ServeOptions } from '../server.ts'
 
 /** In bytes. Systems differ, and 103 is the least: https://man7.org/linux/man-pages/man7/unix.7.html */
 const maxPathLength = 100
@@ -14,7 +15,7 @@ const maxConnections = 64
  * it and is moved to `path` once its mode is right, over what a dead process left there; the caller makes sure that no
  * live one has it. Throws where the path is too long, and what the system throws.
  */
-export async function listenOnSocket(app: App, path: string): Promise<AsyncDisposable> {
+export async function listenOnSocket(app: App, path: string, options: ServeOptions = {}): Promise<AsyncDisposable> {
   if (Buffer.byteLength(path) > maxPathLength) {
     throw new Error(`${path} is too long for a socket, which takes ${maxPathLength} bytes`)
   }
@@ -27,6 +28,7 @@ export async function listenOnSocket(app: App, path: string): Promise<AsyncDispo
       maxConnections,
       announce: false,
       requestTimeoutMs: 0, // bundles are as long as they are
+      ...options,
     })
     try {
       await chmod(unnamed, 0o600)

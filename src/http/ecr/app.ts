@@ -86,7 +86,9 @@ export function ecrApp(options: EcrOptions): Hono<HttpEnv> {
   }
   const withBody = <T>(exchange: Exchange, use: (body: Buffer) => Promise<T>): Promise<T> => {
     options.authentication.assertSignable(exchange)
-    return bodies.with(exchange.incoming, exchange.signal, use)
+    const { incoming, outgoing, signal } = exchange
+    const waits = incoming.headers.expect !== undefined
+    return bodies.with(incoming, signal, use, () => waits && outgoing.writeContinue())
   }
   const answerJson = async (exchange: Exchange, target: string): Promise<object> => {
     const [prefix = '', name = '', ...rest] = target.split('.')

@@ -18,9 +18,18 @@ const places = { held: 32, waiting: 512 }
 export class Bodies {
   readonly #places = new Places(places.held, places.waiting)
 
-  /** Calls `use` with the whole body. Throws `AwsError` for one that is too long, and where too many are read. */
-  async with<T>(incoming: IncomingMessage, signal: AbortSignal, use: (body: Buffer) => Promise<T>): Promise<T> {
+  /**
+   * Calls `use` with the whole body. `invite` is called before it is read, for a client that waits to be asked for it.
+   * Throws `AwsError` for one that is too long, and where too many are read.
+   */
+  async with<T>(
+    incoming: IncomingMessage,
+    signal: AbortSignal,
+    use: (body: Buffer) => Promise<T>,
+    invite: () => void = () => {},
+  ): Promise<T> {
     if (Number(incoming.headers['content-length'] ?? 0) > maxBytes) throw tooLarge()
+    invite()
     let leave: (() => void) | undefined
     try {
       const chunks: Buffer[] = []

@@ -30,17 +30,18 @@ export async function answerBlob(exchange: Exchange, route: To<'blob'>, { regist
   }
   const asked = rangeApplies(exchange.header('if-range'), digest) ? parseRange(exchange.header('range')) : undefined
   const read = await registry.blob(name.repository, digest, { ...pull, range: asked })
-  const { descriptor, range, body, bytes, outcome } = read
+  const { descriptor, range, body, bytes, stored, outcome } = read
   if (bytes && !range) {
     await body[Symbol.asyncDispose]()
     const repeatable = { body: bytes, repeatableMs: repeatableMs(outcome) }
     return respond(exchange, { status: 200, headers: describe(outcome), length: bytes.length, ...repeatable })
   }
-  if (!range) return respond(exchange, { status: 200, headers: describe(outcome), length: descriptor.size, body })
-  return respond(exchange, {
-    status: 206,
-    headers: { ...describe(outcome), 'Content-Range': contentRange(range, descriptor.size) },
-    length: lengthOf(range),
-    body,
-  })
+  const place = stored && { stored: { digest, size: descriptor.size, ...(range && { range }) } }
+  const what = { body, length: range ? lengthOf(range) : descriptor.size, ...place }
+  if (!range) {
+    const repeatable = place && { repeatableMs: repeatableMs(outcome) }
+    return respond(exchange, { status: 200, headers: describe(outcome), ...what, ...repeatable })
+  }
+  const headers = { ...describe(outcome), 'Content-Range': contentRange(range, descriptor.size) }
+  return respond(exchange, { status: 206, headers, ...what })
 }

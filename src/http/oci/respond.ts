@@ -1,5 +1,7 @@
 import type { OutgoingHttpHeaders, ServerResponse } from 'node:http'
 import { RESPONSE_ALREADY_SENT } from '@hono/node-server/utils/response'
+import type { Digest } from '../../oci/digest.ts'
+import type { ByteRange } from '../../oci/range.ts'
 import type { Body, Sink } from '../../oci/registry.ts'
 import { ConnectionClosed, type Exchange } from '../exchange.ts'
 import { dropInput, hasUnreadBody } from '../unread.ts'
@@ -11,9 +13,14 @@ export type Answer = {
   length?: number
   /** Owned, and disposed in any event. */
   body?: Uint8Array | Body
+  /** In place of a body: which blob it is a range of, or the whole, for whoever passes the answer on to read. */
+  stored?: StoredPart
   /** How long the same answer may be given to the same question, in milliseconds; absent, it may not. */
   repeatableMs?: number
 }
+
+/** `size` is that of the whole blob, in bytes. */
+export type StoredPart = { digest: Digest; size: number; range?: ByteRange }
 
 /** How long headers wait for the first bytes of their body, to travel in one packet with them. */
 const headersWaitMs = 10
@@ -23,16 +30,19 @@ const headersWaitMs = 10
  * answer never stand inside another, and no answer is complete and wrong. Throws only as long as no header is out.
  */
 export async function respond(exchange: Exchange, answer: Answer): Promise<Response> {
-  const { status, headers, length, body, repeatableMs = 0 } = answer
+  const { status, headers, body, stored, repeatableMs = 0 } = answer
+  const length = stored ? 0 : answer.length
   const { incoming, outgoing } = exchange
   try {
     await using _owned = body instanceof Uint8Array ? undefined : body
+    if (exchange.settle) await exchange.settle()
     if (outgoing.destroyed) return RESPONSE_ALREADY_SENT
     const unread = hasUnreadBody(incoming)
     outgoing.strictContentLength = true
     const declared = { ...headers, ...(length !== undefined && { 'Content-Length': length }) }
     const standing = outgoing.getHeaders()
-    outgoing.writeHead(status, { ...declared, ...(unread && { Connection: 'close' }) })
+    const told = exchange.tell?.(answer)
+    outgoing.writeHead(status, { ...declared, ...told, ...(unread && { Connection: 'close' }) })
     if (body && length && !exchange.isHead) await sendBody(exchange, body, length)
     exchange.answered = true
     if (unread) {
