@@ -4,7 +4,6 @@ import { fileURLToPath } from 'node:url'
 import type { Digest } from '../oci/digest.ts'
 import type { Samples } from '../telemetry/samples.ts'
 import type { Door } from './door.ts'
-import { passLines } from './lines.ts'
 import type { Beginning, Report, ToFront, ToOwner } from './messages.ts'
 
 /** Who hears what a front says. */
@@ -48,8 +47,7 @@ export class FrontProcess {
   constructor(number: number, hearing: Hearing) {
     this.number = number
     this.#hearing = hearing
-    this.#child = fork(script, { stdio: ['ignore', 'pipe', 'inherit', 'ipc'] })
-    if (this.#child.stdout) passLines(this.#child.stdout, process.stdout)
+    this.#child = fork(script, { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] })
     this.#serving.promise.catch(() => {}) // told to whoever waits for it
     this.#child.on('message', (message: ToOwner) => this.#take(message))
     this.#child.on('error', (error) => {

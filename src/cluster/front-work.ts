@@ -9,8 +9,9 @@ import { QuickAnswers } from '../http/quick.ts'
 import { serveHanded } from '../http/server.ts'
 import { Tally } from '../inspection/tally.ts'
 import type { Digest } from '../oci/digest.ts'
-import { createLog, standardOutput } from '../telemetry/log.ts'
+import { createLog } from '../telemetry/log.ts'
 import { Metrics } from '../telemetry/metrics.ts'
+import { sharedOutput } from '../telemetry/shared-output.ts'
 import type { Beginning, ToFront, ToOwner } from './messages.ts'
 import { ToldProof } from './told-proof.ts'
 
@@ -19,9 +20,6 @@ const reportEveryMs = 2000
 
 /** Uses of so many milliseconds are told together. */
 const usesMs = 100
-
-/** Log lines of so many milliseconds go to the owner together. */
-const gatherMs = 10
 
 /** Of what is remembered about who may have which blob, in bytes. */
 const permittedBytes = 4 * 1024 * 1024
@@ -97,7 +95,7 @@ export class Front {
   #begin(beginning: Beginning): void {
     const { front, socketPath, dataDir, certificate } = beginning
     const parts = this.#parts
-    parts.use(createLog(beginning.logLevel, standardOutput({ gatherMs })))
+    parts.use(createLog(beginning.logLevel, sharedOutput()))
     this.#proof = certificate && new ToldProof(certificate)
     const relay = new Relay({
       line: parts.use(new Line({ front, socketPath })),

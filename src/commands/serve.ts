@@ -1,6 +1,7 @@
 import { ConfigError, loadConfig } from '../config.ts'
 import { publish } from '../telemetry/events.ts'
-import { createLog, type Log } from '../telemetry/log.ts'
+import { createLog, type Log, standardOutput } from '../telemetry/log.ts'
+import { sharedOutput } from '../telemetry/shared-output.ts'
 import { type Instance, openInstance } from './instance.ts'
 import { surviveRejections } from './survival.ts'
 import { version } from './version.ts'
@@ -11,7 +12,7 @@ import { version } from './version.ts'
  */
 export async function serve(args: readonly string[]): Promise<number> {
   const config = loadConfig(args)
-  using log = createLog(config.log.level)
+  using log = createLog(config.log.level, config.workers === 1 ? standardOutput() : sharedOutput())
   surviveRejections()
   const ending = signalled()
   const instance = await openInstance(config)

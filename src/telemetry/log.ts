@@ -12,7 +12,7 @@ export type Log = Disposable & Pick<Logger, 'debug' | 'info' | 'warn' | 'error'>
 export type Destination = { write(line: string): void }
 
 /** A reader of the log that stalls costs lines, not memory. In bytes. */
-const maxBuffered = 8 * 1024 * 1024
+export const maxBuffered = 8 * 1024 * 1024
 
 export function createLog(level: Level, destination: Destination = standardOutput()): Log {
   const logger = pino(
@@ -68,14 +68,11 @@ const fields = (event: Record<string, unknown>): Record<string, unknown> =>
 
 const text = (value: string): string => printable(withoutSecrets(value))
 
-/** Of lines that wait to be written together, in characters. */
-const maxGathered = 32 * 1024
-
 /**
- * Writes the lines of one turn of the event loop at once, or those of `gatherMs`. pino's own destination waits for ever
- * at the end of the process where the reader of a pipe is gone.
+ * Writes the lines of one turn of the event loop at once. pino's own destination waits for ever at the end of the
+ * process where the reader of a pipe is gone.
  */
-export function standardOutput({ gatherMs }: { gatherMs?: number } = {}): Destination {
+export function standardOutput(): Destination {
   const { stdout } = process
   stdout.on('error', () => {}) // whoever read the log is gone; that is no reason to stop serving
   let lines = ''
@@ -86,10 +83,8 @@ export function standardOutput({ gatherMs }: { gatherMs?: number } = {}): Destin
   process.on('exit', flush)
   return {
     write(line) {
-      if (lines === '' && gatherMs === undefined) setImmediate(flush)
-      else if (lines === '') setTimeout(flush, gatherMs)
+      if (lines === '') setImmediate(flush)
       lines += line
-      if (gatherMs !== undefined && lines.length > maxGathered) flush()
     },
   }
 }
