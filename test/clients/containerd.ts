@@ -30,7 +30,9 @@ export async function containerdFetch(image: string, host: string, shape: Shape)
 /** The same by a directory of hosts.toml files that stands already. */
 export async function containerdFetchBy(image: string, hostsDirectory: string): Promise<string> {
   await using containerd = await startContainerd()
-  await containerd.ctr('content', 'fetch', '--hosts-dir', hostsDirectory, '--platform', 'linux/amd64', image)
+  const unpacking = ['--snapshotter', 'native'] // works on any file system
+  const from = ['--hosts-dir', hostsDirectory, '--platform', 'linux/amd64']
+  await containerd.ctr('images', 'pull', ...unpacking, ...from, image)
   return (await containerd.images()).get(image) ?? ''
 }
 
