@@ -54,7 +54,11 @@ const hitsDuringFill: Measure = {
     await lab.warm(lab.cistern, path)
     const asking = () =>
       timeSteadily({ url: lab.cistern.url, path, connections, perSecond, seconds: lab.scale.steadySeconds })
-    await asking()
+    const first = await lab.addBlob('warm-up', sizes.big)
+    await Promise.all([
+      asking(),
+      fetchBlobs({ url: lab.cistern.url, path: first, size: sizes.big, connections: 1, count: 1 }),
+    ])
     const p99 = await alternate(lab.scale.coldRounds, async (side, round) => {
       const huge = side === 'ours' ? await lab.addBlob(`huge ${round}`, sizes.huge) : undefined
       await lab.settle()

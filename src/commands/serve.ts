@@ -1,3 +1,4 @@
+import { flushCompileCache } from 'node:module'
 import { ConfigError, loadConfig } from '../config.ts'
 import { publish } from '../telemetry/events.ts'
 import { createLog, type Log, standardOutput } from '../telemetry/log.ts'
@@ -21,6 +22,7 @@ export async function serve(args: readonly string[]): Promise<number> {
   log.info({ version, url: instance.url, adminUrl: instance.adminUrl }, 'listening')
   const { firstKeyFile } = instance
   if (firstKeyFile !== undefined) log.info({ file: firstKeyFile }, 'an access key of an administrator was made')
+  flushCompileCache() // the next start may follow a kill
 
   const signal = await ending
   log.info({ signal, drainMs: config.timeouts.drainMs }, 'stopping')
