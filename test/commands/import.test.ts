@@ -98,6 +98,18 @@ it('is asked about the tags that it imported, where an upstream can be asked', a
   expect(checked.digest).toBe(next.digest)
 })
 
+it('moves tags for all processes of an instance at once', async () => {
+  await using sealed = await startSealed({ workers: 3 })
+  const at = `${sealed.url}/v2/up.example/app/manifests/v1`
+  for (const seed of ['first', 'second', 'third']) {
+    const app = image({ seed })
+    const bundle = await write(sealed, layoutTar([named(app, 'up.example/app:v1')]))
+    expect((await importInto(sealed, bundle)).status).toBe(0)
+    const seen = await Promise.all(Array.from({ length: 12 }, () => fetchDigest(at)))
+    expect(new Set(seen.map(({ digest }) => digest))).toEqual(new Set([app.digest]))
+  }
+})
+
 it('serves what no rule leads to, under its own name', async () => {
   await using sealed = await startSealed()
   const app = image({ seed: 'app' })
