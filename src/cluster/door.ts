@@ -18,7 +18,7 @@ export type DoorOptions = {
   trustedProxies: readonly Network[]
   /** Whether who is refused can be told so in plain HTTP. */
   tells: boolean
-  /** How long a connection waits for somebody to serve it, in milliseconds. */
+  /** How long a connection waits while there is nobody to serve it, in milliseconds. */
   waitMs: number
 }
 
@@ -26,7 +26,8 @@ type Open = {
   /** As long as no front took it. */
   socket: Socket | undefined
   front: Front | undefined
-  waiting: NodeJS.Timeout
+  /** As long as there is no front for it. */
+  waiting: NodeJS.Timeout | undefined
   leave: () => void
 }
 
@@ -89,7 +90,6 @@ export class Door {
   took(connection: number): void {
     const open = this.#open.get(connection)
     if (!open) return
-    clearTimeout(open.waiting)
     open.socket?.destroy()
     open.socket = undefined
   }
@@ -119,15 +119,19 @@ export class Door {
       return
     }
     const connection = ++this.#last
-    const waiting = setTimeout(() => this.gone(connection), this.#options.waitMs).unref()
-    const open = { socket, front: undefined, waiting, leave }
+    const open = { socket, front: undefined, waiting: undefined, leave }
     this.#open.set(connection, open)
     this.#handOver(connection, open)
   }
 
   #handOver(connection: number, open: Open): void {
+    if (!open.socket) return
+    clearTimeout(open.waiting)
     const [first, ...others] = this.#fronts
-    if (!first || !open.socket) return
+    if (!first) {
+      open.waiting = setTimeout(() => this.gone(connection), this.#options.waitMs).unref()
+      return
+    }
     const [front, count] = others.reduce((fewest, other) => (other[1] < fewest[1] ? other : fewest), first)
     this.#fronts.delete(front) // of those with as few, the one that has waited longest comes next
     this.#fronts.set(front, count + 1)

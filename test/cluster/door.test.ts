@@ -68,11 +68,15 @@ it('keeps connections until there is somebody to serve them, and hands on what a
   expect([...next.given.values()].every((socket) => !socket.destroyed)).toBe(true)
 })
 
-it('keeps them no longer than it may', async () => {
-  const door = await openDoor({ waitMs: 50 })
-  const waiting = await knock(door)
-  waiting.resume()
+it('keeps them no longer than it may, but for those that a front has, whether it took them or not', async () => {
+  const [served, deserted] = [await openDoor({ waitMs: 50 }), await openDoor({ waitMs: 50 })]
+  const busy = front()
+  served.admit(busy)
+  const given = (await knock(served)).resume()
+  await expect.poll(() => busy.given.size).toBe(1)
+  const waiting = (await knock(deserted)).resume()
   await once(waiting, 'close')
+  expect([given.closed, busy.given.get(1)?.destroyed]).toEqual([false, false])
 })
 
 it('D61: refuses those of one client beyond its bound, and counts what is gone no more', async () => {
