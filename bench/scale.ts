@@ -11,6 +11,8 @@ export type Scale = {
   slowSeconds: number
   /** Of load on each server before the first round: code that is compiled while it runs has been by then. */
   warmUpSeconds: number
+  /** Of blobs of 1 GiB, before hits are timed while one is filled: it takes as long until that code is compiled. */
+  warmUpFills: number
   /** How many blobs of 100 MB one run fetches, by the number of connections. */
   bigBlobs: { 1: number; 16: number; 64: number }
   coldRounds: number
@@ -41,9 +43,10 @@ export const scales: Record<Scale['name'], Scale> = {
     seconds: 6,
     slowSeconds: 3,
     warmUpSeconds: 4,
+    warmUpFills: 3,
     bigBlobs: { 1: 40, 16: 64, 64: 64 },
     coldRounds: 6,
-    firstBytes: 60,
+    firstBytes: 120,
     steadySeconds: 6,
     slowReaderSeconds: 20,
     stored: 100_000,
@@ -56,6 +59,7 @@ export const scales: Record<Scale['name'], Scale> = {
     seconds: 1,
     slowSeconds: 1,
     warmUpSeconds: 1,
+    warmUpFills: 1,
     bigBlobs: { 1: 8, 16: 16, 64: 64 },
     coldRounds: 2,
     firstBytes: 20,

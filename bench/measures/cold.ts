@@ -26,9 +26,8 @@ export async function coldPulls(
     const path = await lab.addBlob(`${seed} ${side} ${round}`, size)
     await getsDuring(lab, path, () => fetchBlobs({ url: lab.upstream.url, path, size, connections: 1, count: 1 }))
     await lab.settle()
-    await lab.freeMemory(2 * size)
     const task = { url: servers[side].url, path, size, connections: clients, count: clients }
-    const { result, gets } = await getsDuring(lab, path, () => fetchBlobs(task))
+    const { result, gets } = await getsDuring(lab, path, () => lab.withFreeMemory(2 * size, () => fetchBlobs(task)))
     return { seconds: (result.endedAt - result.startedAt) / 1000, gets }
   })
 }

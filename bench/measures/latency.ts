@@ -19,8 +19,8 @@ const firstByte: Measure = {
       fetches.push({ origin: origins[side], path: await lab.addBlob(`first ${turn}`, sizes.firstByte) })
     }
     await lab.settle()
-    await lab.freeMemory(2 * order.length * sizes.firstByte)
-    const times = await timeFirstBytes({ origins: Object.values(origins), fetches })
+    const task = { origins: Object.values(origins), fetches }
+    const times = await timeFirstBytes(task)
     const of = (wanted: string) => times.filter((_, turn) => order[turn] === wanted)
     const [ours, upstream] = [of('ours'), of('peer')]
     const above = ours.map((time, n) => time - (upstream[n] ?? Number.NaN))
@@ -54,17 +54,14 @@ const hitsDuringFill: Measure = {
     await lab.warm(lab.cistern, path)
     const asking = () =>
       timeSteadily({ url: lab.cistern.url, path, connections, perSecond, seconds: lab.scale.steadySeconds })
-    const first = await lab.addBlob('warm-up', sizes.big)
-    await Promise.all([
-      asking(),
-      fetchBlobs({ url: lab.cistern.url, path: first, size: sizes.big, connections: 1, count: 1 }),
-    ])
+    for (let n = 0; n < lab.scale.warmUpFills; n++)
+      await askingDuringFill(lab, asking, await lab.addBlob(`warm-up ${n}`, sizes.huge))
     const p99 = await alternate(lab.scale.coldRounds, async (side, round) => {
       const huge = side === 'ours' ? await lab.addBlob(`huge ${round}`, sizes.huge) : undefined
       await lab.settle()
       await lab.cistern.forgetRequests()
-      if (huge !== undefined) await lab.freeMemory(1.1 * sizes.huge)
-      return p99Of(huge === undefined ? await asking() : await askingDuringFill(lab, asking, huge))
+      if (huge === undefined) return p99Of(await asking())
+      return p99Of(await lab.withFreeMemory(1.1 * sizes.huge, () => askingDuringFill(lab, asking, huge)))
     })
     return [
       {

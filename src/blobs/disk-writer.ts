@@ -5,7 +5,7 @@ import type { BlobInfo, BlobWriter } from './blob-store.ts'
 import type { OpenFile } from './file-system.ts'
 
 /** Hashing is the only long computation here; between slices the event loop serves others. */
-const hashSlice = 256 * 1024
+const hashSlice = 128 * 1024
 
 type Ends = {
   /** Gives the synced file its name. */

@@ -6,6 +6,9 @@ import type { Piece } from './spool.ts'
 /** A reader that fell behind what is in memory reads the file in pieces of this size: there may be many of them. */
 const catchUpSize = 64 * 1024
 
+/** Given to a client in one turn of the event loop: others wait for as long as it takes to hand it to the socket. */
+const mostAtOnce = 128 * 1024
+
 /** What a reader needs of its fill. */
 export interface Source {
   /** How many bytes from the start may be served now. Throws where the fill failed. */
@@ -44,7 +47,7 @@ export class FillReader implements Body {
     let buffer: Uint8Array | undefined
     while (this.#position < this.#end) {
       signal?.throwIfAborted()
-      const upto = Math.min(this.#end, this.#fill.released)
+      const upto = Math.min(this.#end, this.#fill.released, this.#position + mostAtOnce)
       if (this.#position >= upto) {
         await untilAborted(this.#fill.progress, signal)
         continue

@@ -7,10 +7,10 @@ type Batch = { readonly start: number; readonly bytes: Uint8Array; length: numbe
 export type Piece = { bytes: Uint8Array; giveBack: () => void }
 
 /** Written to disk at once. */
-export const batchSize = 1024 * 1024
+export const batchSize = 512 * 1024
 
 /** How far the fastest reader may be ahead of the slowest one when there is no disk between them. */
-const maxBatchesAdrift = 16
+const maxBatchesAdrift = 32
 
 export type SpoolOptions = {
   /** Called for every piece that arrived. */

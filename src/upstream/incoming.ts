@@ -6,6 +6,10 @@ import { corrupt, throttled, unavailable } from '../oci/errors.ts'
 import { failureOf, reasonOf } from './failure.ts'
 
 const highWater = 256 * 1024
+
+/** Taken in one turn of the event loop: a socket would give megabytes before it lets others have theirs. */
+const turnSize = 64 * 1024
+
 const slowestBytesPerSecond = 1024
 const longestDrop = 16 * 1024
 const dropMs = 500
@@ -43,6 +47,8 @@ export class Incoming implements Dispatcher.DispatchHandler {
   readonly #head = Promise.withResolvers<void>()
   readonly #chunks: Uint8Array[] = []
   #queued = 0
+  /** Bytes of the body that came in this turn of the event loop. */
+  #inTurn = 0
   #ended = false
   #failure: { reason: unknown } | undefined
   #wake: (() => void) | undefined
@@ -157,7 +163,9 @@ export class Incoming implements Dispatcher.DispatchHandler {
     this.#chunks.push(chunk)
     const waitMs = this.#pace?.take(chunk.length) ?? 0
     if (waitMs > 0) this.#holdFor(waitMs)
-    if (this.#queued >= highWater || this.#hold) controller.pause()
+    if (this.#inTurn === 0) setImmediate(() => this.#nextTurn())
+    this.#inTurn += chunk.length
+    if (!this.#wantsMore) controller.pause()
     this.#wake?.()
   }
 
@@ -188,8 +196,17 @@ export class Incoming implements Dispatcher.DispatchHandler {
     this.#wake?.()
   }
 
+  get #wantsMore(): boolean {
+    return this.#queued < highWater && this.#inTurn < turnSize && !this.#hold
+  }
+
   #goOn(): void {
-    if (this.#queued < highWater && !this.#hold) this.#controller?.resume()
+    if (this.#wantsMore) this.#controller?.resume()
+  }
+
+  #nextTurn(): void {
+    this.#inTurn = 0
+    this.#goOn()
   }
 
   #holdFor(waitMs: number): void {
