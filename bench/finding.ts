@@ -17,9 +17,6 @@ export type Finding = {
   foreign?: number
 }
 
-/** A row of the table in the project's goals that nothing can be measured for yet. */
-export type Missing = { id: string; title: string; missing: string }
-
 export type Verdict = 'aim' | 'must' | 'short' | 'holds' | 'broken'
 
 export type Row = Finding & { our: Summary; their?: Summary; ratio?: Summary; verdict: Verdict }

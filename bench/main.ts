@@ -2,7 +2,7 @@ import { mkdtemp } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { pinThisProcess } from './cores.ts'
-import { doubts, judge, type Missing, type Row } from './finding.ts'
+import { doubts, judge, type Row } from './finding.ts'
 import { Lab } from './lab.ts'
 import { bestGenerator } from './load/rate.ts'
 import { describeMachine } from './machine.ts'
@@ -41,24 +41,21 @@ async function bench(options: Options, command: string): Promise<Run> {
   const scale = scales[options.short ? 'short' : 'full']
   const generator = options.generator ?? bestGenerator()
   const profileDirectory = options.profile ? await mkdtemp(join(tmpdir(), 'cistern-profile-')) : undefined
-  const [rows, missing]: [Row[], Missing[]] = [[], []]
+  const rows: Row[] = []
   const machine = await describeMachine()
   const interrupted = interruption()
   {
     await using lab = await Lab.open({ scale, generator, ...(profileDirectory !== undefined && { profileDirectory }) })
     for (const { id, run } of selected(options.only)) {
       const begunAt = performance.now()
-      for (const found of await Promise.race([run(lab), interrupted])) {
-        if ('missing' in found) missing.push(announcedMissing(found))
-        else rows.push(announced(judge(found)))
-      }
+      for (const found of await Promise.race([run(lab), interrupted])) rows.push(announced(judge(found)))
       say(`  ${id} took ${Math.round((performance.now() - begunAt) / 1000)} s`)
     }
   }
   if (profileDirectory !== undefined) say(`profiles are in ${profileDirectory}`)
   const seconds = (performance.now() - startedAt) / 1000
   const date = new Date().toISOString().slice(0, 10)
-  return { date, command, scale: scale.name, generator, seconds, machine, rows, missing }
+  return { date, command, scale: scale.name, generator, seconds, machine, rows }
 }
 
 function announced(row: Row): Row {
@@ -66,11 +63,6 @@ function announced(row: Row): Row {
   const compared = peer && their && ratio ? `, ${peer.name} ${spread(their)}: ${spread(ratio, times)}` : ''
   say([`${id}: ${spread(our, figure)} ${unit}${compared}: ${verdict}`, ...notes].join('; '))
   return row
-}
-
-function announcedMissing(found: Missing): Missing {
-  say(`${found.id}: ${found.missing}`)
-  return found
 }
 
 /** Rejects at the first signal to end: what was started is ended then, in order. A second one ends this process. */

@@ -5,9 +5,11 @@ export type Scale = {
   name: 'full' | 'short'
   /** Of each pair; even, for the order to be balanced. */
   rounds: number
+  /** Of pairs that fetch blobs of 100 MB: these runs are short, and differ more. */
+  byteRounds: number
   /** Of one run under load. */
   seconds: number
-  /** Of one run against distribution, which is too slow for it to matter. */
+  /** Of one run where the spread is small beside what is looked for: against distribution, and of workers. */
   slowSeconds: number
   /** Of load on each server before the first round: code that is compiled while it runs has been by then. */
   warmUpSeconds: number
@@ -40,6 +42,7 @@ export const scales: Record<Scale['name'], Scale> = {
   full: {
     name: 'full',
     rounds: 6,
+    byteRounds: 12,
     seconds: 6,
     slowSeconds: 3,
     warmUpSeconds: 4,
@@ -56,6 +59,7 @@ export const scales: Record<Scale['name'], Scale> = {
   short: {
     name: 'short',
     rounds: 2,
+    byteRounds: 2,
     seconds: 1,
     slowSeconds: 1,
     warmUpSeconds: 1,

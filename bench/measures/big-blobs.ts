@@ -39,7 +39,7 @@ const ofOneClient: Measure = {
   run: async (lab): Promise<Finding[]> => {
     const servers = { ours: lab.cistern, peer: lab.nginx }
     const path = await warmBlob(lab, Object.values(servers))
-    const found = await alternate(lab.scale.rounds, (side) => throughput(lab, servers[side], path, 1))
+    const found = await alternate(lab.scale.byteRounds, (side) => throughput(lab, servers[side], path, 1))
     const rates = pick(found, ({ gigabytesPerSecond }) => gigabytesPerSecond)
     const work = pick(found, ({ cpuSecondsPerGigabyte }) => cpuSecondsPerGigabyte)
     return [

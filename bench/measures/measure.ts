@@ -1,4 +1,4 @@
-import type { Finding, Missing } from '../finding.ts'
+import type { Finding } from '../finding.ts'
 import type { Lab } from '../lab.ts'
 
 /** One thing that is measured, and what is asked of it. Runs alone; leaves no server of its own behind. */
@@ -7,5 +7,5 @@ export type Measure = {
   id: string
   /** The null test that shows whether what it compares can be compared. */
   nullTest?: string
-  run(lab: Lab): Promise<(Finding | Missing)[]>
+  run(lab: Lab): Promise<Finding[]>
 }

@@ -23,7 +23,7 @@ const ofBytes: Measure = {
   id: 'null-bytes',
   run: async (lab): Promise<Finding[]> => {
     const path = await warmBlob(lab, [lab.nginx])
-    const found = await alternate(lab.scale.rounds, () => throughput(lab, lab.nginx, path, 1))
+    const found = await alternate(lab.scale.byteRounds, () => throughput(lab, lab.nginx, path, 1))
     const rates = (side: 'ours' | 'peer') => found[side].map(({ gigabytesPerSecond }) => gigabytesPerSecond)
     return [
       {

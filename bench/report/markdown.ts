@@ -17,10 +17,10 @@ export function markdown(run: Run): string {
     judgement(run.rows),
     '![Ratios to the peers](report.svg)',
     '## Results',
-    table(compared, run),
+    table(compared),
     '## Null tests',
     'A peer against itself, by the same method. The method is trusted to the part by which these miss 1.',
-    table(run.rows.filter(isNullTest), { missing: [] }),
+    table(run.rows.filter(isNullTest)),
     '## How to read it',
     howToRead,
     '## Notes',
@@ -41,13 +41,12 @@ function judgement(rows: readonly Row[]): string {
   return `The null tests hold. Short of what they must be: ${short.map(({ id }) => `\`${id}\``).join(', ')}.`
 }
 
-function table(rows: readonly Row[], { missing }: Pick<Run, 'missing'>): string {
-  if (rows.length + missing.length === 0) return 'None was run.'
+function table(rows: readonly Row[]): string {
+  if (rows.length === 0) return 'None was run.'
   const lines = [
     '| Measure | Cistern | Peer | Ratio | Must | Aim | Verdict |',
     '| --- | --- | --- | --- | --- | --- | --- |',
     ...rows.map(line),
-    ...missing.map(({ title, missing }) => `| ${title} | – | – | – | – | – | ${missing} |`),
   ]
   return lines.join('\n')
 }

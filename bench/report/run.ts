@@ -1,4 +1,4 @@
-import type { Missing, Row } from '../finding.ts'
+import type { Row } from '../finding.ts'
 import type { Machine } from '../machine.ts'
 
 /** All that a report is made of. */
@@ -10,5 +10,4 @@ export type Run = {
   seconds: number
   machine: Machine
   rows: Row[]
-  missing: Missing[]
 }

@@ -1,36 +1,53 @@
 import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { cores } from '../cores.ts'
+import { type Cores, cores } from '../cores.ts'
 import { freePort, Server } from './server.ts'
 
+export type NginxServerOptions = {
+  /** Of its directory, and in error messages. */
+  name?: string
+  workers?: number
+  on?: Cores
+}
+
 /** Debian's nginx as a caching proxy of a registry. */
-export async function startNginx(parent: string, upstream: string): Promise<Server> {
-  const directory = join(parent, 'nginx')
+export async function startNginx(
+  parent: string,
+  upstream: string,
+  { name = 'nginx', workers = 1, on = cores.server }: NginxServerOptions = {},
+): Promise<Server> {
+  const directory = join(parent, name)
   await mkdir(directory)
   const port = await freePort()
   const file = join(directory, 'nginx.conf')
-  await writeFile(file, nginxConfig({ directory, port, upstream: new URL(upstream).host }))
+  await writeFile(file, nginxConfig({ directory, port, upstream: new URL(upstream).host, workers }))
   return Server.start({
-    name: 'nginx',
+    name,
     command: '/usr/sbin/nginx',
     args: ['-p', directory, '-e', join(directory, 'error.log'), '-c', file],
-    cores: cores.server,
+    cores: on,
     url: `http://127.0.0.1:${port}`,
     log: join(directory, 'output.log'),
     requestLogs: [join(directory, 'access.log')],
   })
 }
 
-type NginxOptions = { directory: string; port: number; upstream: string; user?: string | undefined }
+type NginxOptions = {
+  directory: string
+  port: number
+  upstream: string
+  workers: number
+  user?: string | undefined
+}
 
 /**
  * What somebody who knows nginx would give it for this work: nothing that Cistern does is left out, and nothing that
  * Cistern does not do is put in. `bench/README.md` says why each line is there.
  */
-export const nginxConfig = ({ directory, port, upstream, user = whoRuns() }: NginxOptions): string => `
+export const nginxConfig = ({ directory, port, upstream, workers, user = whoRuns() }: NginxOptions): string => `
 ${user ? `user ${user};` : ''}
 daemon off;
-worker_processes 1;
+worker_processes ${workers};
 pid ${directory}/nginx.pid;
 error_log ${directory}/error.log warn;
 events {

@@ -68,23 +68,33 @@ const fields = (event: Record<string, unknown>): Record<string, unknown> =>
 
 const text = (value: string): string => printable(withoutSecrets(value))
 
+/** How long lines are gathered that are then written at once, in milliseconds. */
+export const gatherMs = 5
+
+/** So much is written without waiting for more, in characters. */
+const fullAt = 64 * 1024
+
 /**
- * Writes the lines of one turn of the event loop at once. pino's own destination waits for ever at the end of the
+ * Gathers lines for a moment and writes them at once: to write is dearer than to answer a hit. pino's own destination waits for ever at the end of the
  * process where the reader of a pipe is gone.
  */
 export function standardOutput(): Destination {
   const { stdout } = process
   stdout.on('error', () => {}) // whoever read the log is gone; that is no reason to stop serving
   let lines = ''
+  let gathering: NodeJS.Timeout | undefined
   const flush = () => {
+    clearTimeout(gathering)
+    gathering = undefined
     if (lines !== '' && stdout.writableLength < maxBuffered) stdout.write(lines)
     lines = ''
   }
   process.on('exit', flush)
   return {
     write(line) {
-      if (lines === '') setImmediate(flush)
       lines += line
+      if (lines.length > fullAt) flush()
+      else gathering ??= setTimeout(flush, gatherMs)
     },
   }
 }

@@ -1,6 +1,6 @@
 import { fstatSync, writeSync } from 'node:fs'
 import type { Writable } from 'node:stream'
-import { type Destination, maxBuffered, standardOutput } from './log.ts'
+import { type Destination, gatherMs, maxBuffered, standardOutput } from './log.ts'
 
 /** What a pipe takes whole or not at all, in bytes: https://man7.org/linux/man-pages/man7/pipe.7.html */
 const wholeSize = 4096
@@ -13,7 +13,7 @@ export function sharedOutput(): Destination {
   return fstatSync(1).isFile() ? standardOutput() : inPieces(process.stdout)
 }
 
-/** Writes lines in pieces that the system takes whole, one after the other. */
+/** Gathers lines for a moment, and writes them in pieces that the system takes whole, one after the other. */
 export function inPieces(out: Writable): Destination {
   out.on('error', () => {}) // whoever read the log is gone; that is no reason to stop serving
   let lines: string[] = []
@@ -48,7 +48,7 @@ export function inPieces(out: Writable): Destination {
       const whole = fitted(line)
       lines.push(whole)
       length += whole.length
-      if (!writing) setImmediate(next)
+      if (!writing) setTimeout(next, gatherMs)
       writing = true
     },
   }

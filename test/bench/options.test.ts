@@ -25,7 +25,7 @@ describe('the options of the benchmark', () => {
 })
 
 it('nginx has a user of its own only where somebody may give it one', () => {
-  const options = { directory: '/d', port: 1, upstream: '127.0.0.1:2' }
+  const options = { directory: '/d', port: 1, upstream: '127.0.0.1:2', workers: 1 }
 
   expect(nginxConfig({ ...options, user: 'root' })).toContain('user root;')
   expect(nginxConfig({ ...options, user: '' })).not.toContain('user ')

@@ -47,7 +47,6 @@ const run = (...findings: Finding[]): Run => ({
     versions: { nginx: '1.22.1' },
   },
   rows: findings.map(judge),
-  missing: [{ id: 'workers', title: 'two workers', missing: 'not built' }],
 })
 
 describe('the report', () => {
@@ -58,7 +57,6 @@ describe('the report', () => {
       '| GET <manifest> `digest-get` | 2 500 (2 000–3 000) requests/s | nginx: 2 000 | 1.25× (1.00×–1.50×) | ≥ 1.00× | ≥ 1.20× | aim reached |',
     )
     expect(text).toContain('| memory `memory` | 300 MiB | – | – | ≤ 256 | ≤ 160 | **short** |')
-    expect(text).toContain('| two workers | – | – | – | – | – | not built |')
     expect(text).toContain('The null tests hold. Short of what they must be: `memory`.')
     expect(text).toContain('- `digest-get`: a note.')
     expect(text).toContain('| nginx | 1.22.1 |')

@@ -1,5 +1,6 @@
 import { Writable } from 'node:stream'
-import { expect, it } from 'vitest'
+import { setImmediate as nextTurn } from 'node:timers/promises'
+import { expect, it, onTestFinished, vi } from 'vitest'
 import { inPieces } from '../../src/telemetry/shared-output.ts'
 
 /** What is written to it, and when it takes more. */
@@ -14,10 +15,11 @@ function output() {
     },
   })
   const drain = async () => {
-    do {
+    await expect.poll(() => waiting.length).toBeGreaterThan(0)
+    while (waiting.length > 0) {
       waiting.shift()?.()
       await new Promise((resolve) => setImmediate(resolve))
-    } while (waiting.length > 0)
+    }
   }
   return { out, pieces, drain }
 }
@@ -34,6 +36,20 @@ it('writes whole lines in pieces that a pipe takes at once', async () => {
     expect(piece.endsWith('\n')).toBe(true)
     expect(Buffer.byteLength(piece)).toBeLessThanOrEqual(4096)
   }
+})
+
+it('writes what comes in a few turns of the event loop at once', async () => {
+  vi.useFakeTimers({ toFake: ['setTimeout'] })
+  onTestFinished(() => void vi.useRealTimers())
+  const { out, pieces } = output()
+  const destination = inPieces(out)
+  for (let n = 0; n < 3; n++) {
+    destination.write(`${JSON.stringify({ n })}\n`)
+    await nextTurn()
+  }
+  expect(pieces).toEqual([])
+  await vi.runAllTimersAsync()
+  expect(pieces).toEqual(['{"n":0}\n{"n":1}\n{"n":2}\n'])
 })
 
 it('cuts texts of a line that is longer than that, and keeps the line', async () => {
