@@ -120,6 +120,7 @@ export class Lab implements AsyncDisposable {
         await freed.write(zeros)
         await kept.write(zeros)
       }
+      await kept.datasync() // else that would be written to the disk meanwhile
     }
     return await work()
   }

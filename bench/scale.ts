@@ -5,7 +5,7 @@ export type Scale = {
   name: 'full' | 'short'
   /** Of each pair; even, for the order to be balanced. */
   rounds: number
-  /** Of pairs that fetch blobs of 100 MB: these runs are short, and differ more. */
+  /** Of pairs that fetch blobs of 100 MB on one connection: these runs are short, and differ more. */
   byteRounds: number
   /** Of one run under load. */
   seconds: number
@@ -54,7 +54,7 @@ export const scales: Record<Scale['name'], Scale> = {
     slowReaderSeconds: 20,
     stored: 100_000,
     starts: 5,
-    diskSpace: 40 * 1024 * mebibyte,
+    diskSpace: 48 * 1024 * mebibyte,
   },
   short: {
     name: 'short',
@@ -71,6 +71,6 @@ export const scales: Record<Scale['name'], Scale> = {
     slowReaderSeconds: 5,
     stored: 10_000,
     starts: 2,
-    diskSpace: 16 * 1024 * mebibyte,
+    diskSpace: 20 * 1024 * mebibyte,
   },
 }

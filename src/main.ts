@@ -3,8 +3,7 @@
 // second keeps V8 to one thread besides: of its four each takes a slice of 4 ms from hits where there is one processor.
 // The third has a small heap grow to twice its size before all of it is marked: else the buffers of one fill cause that
 // ten times a second.
-import { enableCompileCache } from 'node:module'
-import { join } from 'node:path'
+import { keepCompiled } from './commands/compile-cache.ts'
 
 const usage = `Usage: cistern <command> [--config FILE] [--<key> VALUE …]
 
@@ -54,9 +53,7 @@ const commands = new Map<string, () => Promise<Command>>([
 
 const oldestNode = 24
 
-// What is compiled once is read from then on: a start takes about half the time. Where the directory cannot be written,
-// nothing is kept.
-enableCompileCache(join(import.meta.dirname, '..', '.cache', 'compile'))
+keepCompiled()
 
 process.exitCode = await main(process.argv.slice(2))
 

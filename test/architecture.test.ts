@@ -71,7 +71,15 @@ const table: Table = {
   // Processes: all that knows of them. A front is put together like an instance, of adapters.
   'cluster.ts': { ours: [...vocabulary, 'cluster/', 'http/', 'telemetry/samples.ts'], packages: [builtin] },
   'cluster/': {
-    ours: [...vocabulary, 'http/', 'inspection/tally.ts', 'telemetry/', 'blobs/disk.ts', 'commands/survival.ts'],
+    ours: [
+      ...vocabulary,
+      'http/',
+      'inspection/tally.ts',
+      'telemetry/',
+      'blobs/disk.ts',
+      'commands/survival.ts',
+      'commands/compile-cache.ts',
+    ],
     packages: [builtin],
   },
   'telemetry/': { ours: ['oci/'], packages: [builtin, 'pino', 'prom-client'] },

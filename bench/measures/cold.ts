@@ -43,6 +43,8 @@ async function getsDuring<T>(lab: Lab, path: string, work: () => Promise<T>): Pr
   return { result, gets: (await lab.upstream.getsOf(path)) - before }
 }
 
+const most = (pulls: readonly ColdPull[]): number => Math.max(...pulls.map(({ gets }) => gets))
+
 const ofOneClient: Measure = {
   id: 'cold-blob',
   nullTest: 'null-cold',
@@ -58,7 +60,10 @@ const ofOneClient: Measure = {
         ours: ours.map(rate),
         peer: { name: 'distribution', values: peer.map(rate) },
         target: { direction: 'at least', must: 0.55, aim: 0.9 },
-        notes: ['distribution neither syncs what it stores nor holds the end back until the digest is verified'],
+        notes: [
+          'distribution neither syncs what it stores nor holds the end back until the digest is verified',
+          `upstream GETs for one pull, at most: ${most(ours)}, distribution ${most(peer)}`,
+        ],
       },
     ]
   },
@@ -72,7 +77,6 @@ const ofAHerd: Measure = {
   run: async (lab): Promise<Finding[]> => {
     const servers = { ours: lab.cistern, peer: lab.nginx }
     const { ours, peer } = await coldPulls(lab, servers, { seed: 'herd', size: sizes.big, clients: herdSize })
-    const most = (pulls: ColdPull[]) => Math.max(...pulls.map(({ gets }) => gets))
     return [
       {
         id: 'herd-gets',

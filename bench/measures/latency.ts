@@ -20,7 +20,7 @@ const firstByte: Measure = {
     }
     await lab.settle()
     const task = { origins: Object.values(origins), fetches }
-    const times = await timeFirstBytes(task)
+    const times = await lab.withFreeMemory(lab.scale.firstBytes * sizes.firstByte, () => timeFirstBytes(task))
     const of = (wanted: string) => times.filter((_, turn) => order[turn] === wanted)
     const [ours, upstream] = [of('ours'), of('peer')]
     const above = ours.map((time, n) => time - (upstream[n] ?? Number.NaN))

@@ -58,25 +58,33 @@ export const workers: Measure = {
 async function withCisterns<T>(lab: Lab, on: Cores, work: (servers: Servers) => Promise<T>): Promise<T> {
   await using two = await lab.startCistern(`cistern-two-${on}`, { config: { workers: 2 }, on })
   await using one = await lab.startCistern(`cistern-one-${on}`, { config: { workers: 1 }, on })
-  return await work({ ours: two, peer: one })
+  const servers = { ours: two, peer: one }
+  await warmUp(lab, servers)
+  return await work(servers)
 }
 
 async function withNginxes<T>(lab: Lab, work: (servers: Servers) => Promise<T>): Promise<T> {
   const { directory, upstream } = lab
   await using two = await startNginx(directory, upstream.url, { name: 'nginx-two', workers: 2, on: cores.both })
   await using one = await startNginx(directory, upstream.url, { name: 'nginx-one', on: cores.both })
-  return await work({ ours: two, peer: one })
+  const servers = { ours: two, peer: one }
+  await warmUp(lab, servers)
+  return await work(servers)
 }
+
+async function warmUp(lab: Lab, servers: Servers): Promise<void> {
+  for (const server of Object.values(servers)) {
+    await lab.warm(server, lab.manifestByDigest)
+    await runLoad(lab, { server, asked: manifest(lab) }, lab.scale.warmUpSeconds)
+  }
+}
+
+const manifest = ({ manifestByDigest: path }: Lab) => ({ method: 'GET' as const, path })
 
 /** Of a request, in microseconds. */
 async function costs(lab: Lab, servers: Servers): Promise<Pairs<number>> {
-  const asked = { method: 'GET' as const, path: lab.manifestByDigest }
-  for (const server of Object.values(servers)) {
-    await lab.warm(server, asked.path)
-    await runLoad(lab, { server, asked }, lab.scale.warmUpSeconds)
-  }
   const found = await alternate(lab.scale.rounds, (side) =>
-    runLoad(lab, { server: servers[side], asked }, lab.scale.slowSeconds),
+    runLoad(lab, { server: servers[side], asked: manifest(lab) }, lab.scale.slowSeconds),
   )
   return pick(found, ({ perCpuSecond }) => 1e6 / perCpuSecond)
 }

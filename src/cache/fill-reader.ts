@@ -6,7 +6,7 @@ import type { Piece } from './spool.ts'
 /** A reader that fell behind what is in memory reads the file in pieces of this size: there may be many of them. */
 const catchUpSize = 64 * 1024
 
-/** Given to a client in one turn of the event loop: others wait for as long as it takes to hand it to the socket. */
+/** Handed to a client's socket in one write: others wait for as long as that takes. */
 const mostAtOnce = 128 * 1024
 
 /** What a reader needs of its fill. */

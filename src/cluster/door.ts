@@ -20,13 +20,15 @@ export type DoorOptions = {
   tells: boolean
   /** How long a connection waits while there is nobody to serve it, in milliseconds. */
   waitMs: number
+  /** How long one waits that a front has and did not take, in milliseconds: it may have been lost on the way there. */
+  takeMs: number
 }
 
 type Open = {
   /** As long as no front took it. */
   socket: Socket | undefined
   front: Front | undefined
-  /** As long as there is no front for it. */
+  /** As long as no front took it: then it is let go. */
   waiting: NodeJS.Timeout | undefined
   leave: () => void
 }
@@ -90,6 +92,7 @@ export class Door {
   took(connection: number): void {
     const open = this.#open.get(connection)
     if (!open) return
+    clearTimeout(open.waiting)
     open.socket?.destroy()
     open.socket = undefined
   }
@@ -126,12 +129,11 @@ export class Door {
 
   #handOver(connection: number, open: Open): void {
     if (!open.socket) return
-    clearTimeout(open.waiting)
     const [first, ...others] = this.#fronts
-    if (!first) {
-      open.waiting = setTimeout(() => this.gone(connection), this.#options.waitMs).unref()
-      return
-    }
+    const patienceMs = first ? this.#options.takeMs : this.#options.waitMs
+    clearTimeout(open.waiting)
+    open.waiting = setTimeout(() => this.gone(connection), patienceMs).unref()
+    if (!first) return
     const [front, count] = others.reduce((fewest, other) => (other[1] < fewest[1] ? other : fewest), first)
     this.#fronts.delete(front) // of those with as few, the one that has waited longest comes next
     this.#fronts.set(front, count + 1)

@@ -1,6 +1,6 @@
 import type { Socket } from 'node:net'
+import { keepCompiled } from '../commands/compile-cache.ts'
 import { surviveRejections } from '../commands/survival.ts'
-import { Front } from './front-work.ts'
 import type { ToFront } from './messages.ts'
 
 /*
@@ -8,11 +8,13 @@ import type { ToFront } from './messages.ts'
  * or is gone.
  */
 surviveRejections()
+keepCompiled()
 for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) {
   process.on(signal, () => {}) // whoever signals the whole group means the owner
 }
 const gone = () => process.exit(1)
 process.once('disconnect', gone)
+const { Front } = await import('./front-work.ts')
 const front = new Front({
   send: (message) => process.send?.(message, undefined, undefined, () => {}),
   leave: () => {

@@ -92,6 +92,7 @@ async function openBehind(
     trustedProxies,
     tells: !certificate,
     waitMs: timeouts.requestHeadMs,
+    takeMs: 10 * timeouts.requestHeadMs,
   })
   opened.defer(() => door.close())
   await fronts.open(door)

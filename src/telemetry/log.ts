@@ -68,15 +68,15 @@ const fields = (event: Record<string, unknown>): Record<string, unknown> =>
 
 const text = (value: string): string => printable(withoutSecrets(value))
 
-/** How long lines are gathered that are then written at once, in milliseconds. */
+/** How long lines are gathered that are then written at once, in milliseconds. A process that is killed loses these. */
 export const gatherMs = 5
 
 /** So much is written without waiting for more, in characters. */
 const fullAt = 64 * 1024
 
 /**
- * Gathers lines for a moment and writes them at once: to write is dearer than to answer a hit. pino's own destination waits for ever at the end of the
- * process where the reader of a pipe is gone.
+ * Gathers lines for a moment and writes them at once: to write is dearer than to answer a hit. pino's own destination
+ * waits for ever at the end of the process where the reader of a pipe is gone.
  */
 export function standardOutput(): Destination {
   const { stdout } = process

@@ -12,6 +12,7 @@ const bounds: DoorOptions = {
   trustedProxies: [],
   tells: true,
   waitMs: 60_000,
+  takeMs: 60_000,
 }
 
 async function openDoor(options: Partial<DoorOptions> = {}): Promise<Door> {
@@ -68,7 +69,7 @@ it('keeps connections until there is somebody to serve them, and hands on what a
   expect([...next.given.values()].every((socket) => !socket.destroyed)).toBe(true)
 })
 
-it('keeps them no longer than it may, but for those that a front has, whether it took them or not', async () => {
+it('keeps them no longer than it may, and those that a front has for longer', async () => {
   const [served, deserted] = [await openDoor({ waitMs: 50 }), await openDoor({ waitMs: 50 })]
   const busy = front()
   served.admit(busy)
@@ -77,6 +78,16 @@ it('keeps them no longer than it may, but for those that a front has, whether it
   const waiting = (await knock(deserted)).resume()
   await once(waiting, 'close')
   expect([given.closed, busy.given.get(1)?.destroyed]).toEqual([false, false])
+})
+
+it('lets go of those that a front has and does not take', async () => {
+  const door = await openDoor({ takeMs: 50, maxConnectionsPerClient: 1 })
+  const serving = front()
+  door.admit(serving)
+  const lost = (await knock(door)).resume()
+  await once(lost, 'close')
+  await knock(door)
+  await expect.poll(() => serving.given.size).toBe(2)
 })
 
 it('D61: refuses those of one client beyond its bound, and counts what is gone no more', async () => {

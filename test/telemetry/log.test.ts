@@ -2,6 +2,8 @@ import { afterEach, expect, it } from 'vitest'
 import { RegistryError } from '../../src/oci/errors.ts'
 import { type Events, publish } from '../../src/telemetry/events.ts'
 import { createLog, type Level, type Log } from '../../src/telemetry/log.ts'
+import { root } from '../support/paths.ts'
+import { run } from '../support/process.ts'
 
 const canary = 'c4nary'
 let log: Log | undefined
@@ -176,4 +178,13 @@ it('tells of a certificate that took the place of another', () => {
       expiresAt: '2027-01-01T00:00:00.000Z',
     }),
   ])
+})
+
+it('has what was gathered written when the process ends', async () => {
+  const script = `import { standardOutput } from ${JSON.stringify(`${root}/src/telemetry/log.ts`)}
+    const output = standardOutput()
+    for (const line of ['one\\n', 'two\\n']) output.write(line)
+    process.exit()`
+  const { stdout } = await run(process.execPath, ['--input-type=module-typescript', '--eval', script])
+  expect(stdout).toBe('one\ntwo\n')
 })
