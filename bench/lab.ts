@@ -1,4 +1,4 @@
-import { type FileHandle, mkdtemp, open, rm, statfs } from 'node:fs/promises'
+import { type FileHandle, mkdtemp, open, rm, statfs, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fetchDigest } from '../test/support/http.ts'
@@ -104,6 +104,15 @@ export class Lab implements AsyncDisposable {
   /** Nothing that was written before is still to be written by the kernel while the next run is measured. */
   async settle(): Promise<void> {
     await run('sync', [], { timeoutMs: 120_000 })
+  }
+
+  /**
+   * Has the page cache let go of files: where memory is full of them, the kernel looks for room in the middle of a run.
+   * Only root may.
+   */
+  async emptyPageCache(): Promise<void> {
+    await this.settle()
+    await writeFile('/proc/sys/vm/drop_caches', '1').catch(() => {})
   }
 
   /**

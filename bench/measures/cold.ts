@@ -23,6 +23,7 @@ export async function coldPulls(
   { seed, size, clients }: { seed: string; size: number; clients: number },
 ): Promise<Pairs<ColdPull>> {
   return alternate(lab.scale.coldRounds, async (side, round) => {
+    await lab.emptyPageCache()
     const path = await lab.addBlob(`${seed} ${side} ${round}`, size)
     await getsDuring(lab, path, () => fetchBlobs({ url: lab.upstream.url, path, size, connections: 1, count: 1 }))
     await lab.settle()

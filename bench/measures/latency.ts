@@ -57,6 +57,7 @@ const hitsDuringFill: Measure = {
     for (let n = 0; n < lab.scale.warmUpFills; n++)
       await askingDuringFill(lab, asking, await lab.addBlob(`warm-up ${n}`, sizes.huge))
     const p99 = await alternate(lab.scale.coldRounds, async (side, round) => {
+      await lab.emptyPageCache()
       const huge = side === 'ours' ? await lab.addBlob(`huge ${round}`, sizes.huge) : undefined
       await lab.settle()
       await lab.cistern.forgetRequests()

@@ -28,6 +28,7 @@ export function picture(rows: readonly Row[]): string {
   const height = top + bars.length * rowHeight + 16
   return [
     `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" font-family="sans-serif" font-size="13">`,
+    '<title>Cistern against its peers</title>',
     `<rect width="${width}" height="${height}" fill="#ffffff"/>`,
     text(16, 24, 'How far each measure is beyond what it must be', 'font-weight="bold" font-size="15"'),
     text(
