@@ -12,14 +12,12 @@ import type { Negatives } from './negatives.ts'
 import { type Cache, contentKey, type Origin } from './origin.ts'
 import type { Recovery } from './recovery.ts'
 import type { Shared } from './shared.ts'
+import { batchSize } from './spool.ts'
 import type { Stored } from './stored.ts'
 
 type BlobPull = Pull & { range?: RangeSpec | undefined }
 
 /** A range this far ahead of the writer is not waited for, if it is short: it goes upstream by itself. */
-/** Blobs of up to so many bytes are verified before their headers. */
-const verifiedFirst = 1024 * 1024
-
 const farAhead = 64 * 1024 * 1024
 const shortRange = 4 * 1024 * 1024
 const maxDirectReads = 2
@@ -198,7 +196,7 @@ export class CachedBlobs {
     const body = fill.read(range ?? { start: 0, end: size - 1 })
     if (!body) return undefined
     try {
-      if (size <= verifiedFirst) await untilAborted(fill.verified, pull.signal)
+      if (size <= batchSize) await untilAborted(fill.verified, pull.signal)
     } catch (error) {
       await body[Symbol.asyncDispose]()
       throw error

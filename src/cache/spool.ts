@@ -6,11 +6,11 @@ type Batch = { readonly start: number; readonly bytes: Uint8Array; length: numbe
 /** Bytes in memory that must not change until they are given back. Those that never are belong to the collector. */
 export type Piece = { bytes: Uint8Array; giveBack: () => void }
 
-/** Written to disk at once. */
-export const batchSize = 512 * 1024
+/** Written to disk at once. A blob of no more is whole in memory until it is stored, whatever the disk does. */
+export const batchSize = 1024 * 1024
 
 /** How far the fastest reader may be ahead of the slowest one when there is no disk between them. */
-const maxBatchesAdrift = 32
+const maxBatchesAdrift = 16
 
 export type SpoolOptions = {
   /** Called for every piece that arrived. */
