@@ -10,7 +10,8 @@ export function ancestorsOf(path: string): string[] {
 
 /** Throws where `path`, below `root`, leads out of it by a link, or through what is no directory. */
 export async function assertWithin(root: string, path: string): Promise<void> {
-  const top = await realpath(root)
+  const top = await unlessMissing(realpath(root))
+  if (top === undefined) throw new Error(`there is no directory ${root}`)
   for (const directory of ['/', ...ancestorsOf(path)].toReversed()) {
     const place = await unlessMissing(realpath(join(root, directory)))
     if (place === undefined) {

@@ -235,6 +235,13 @@ describe('cistern client-config --write', () => {
     expect(await treeOf(home)).toEqual(before)
   })
 
+  it('makes no root that there is not', async () => {
+    const before = await treeOf(home)
+    const { status, stderr } = await clientConfig(home, 'podman', '--root', at('nowhere'), '--write')
+    expect([status, stderr]).toEqual([1, `cistern: there is no directory ${at('nowhere')}\n`])
+    expect(await treeOf(home)).toEqual(before)
+  })
+
   it('follows no link', async () => {
     await writeFile(at('elsewhere'), '{}')
     await symlink(at('elsewhere'), at(daemonJson))
