@@ -4,8 +4,8 @@ import { corrupt } from '../oci/errors.ts'
 import type { BlobInfo, BlobWriter } from './blob-store.ts'
 import type { OpenFile } from './file-system.ts'
 
-/** Hashing is the only long computation here; between slices the event loop serves others. */
-const hashSlice = 128 * 1024
+/** Hashing is the only long computation here; between slices the event loop serves others. In bytes. */
+const hashSlice = 64 * 1024
 
 type Ends = {
   /** Gives the synced file its name. */

@@ -14,6 +14,9 @@ export type MetricsOptions = {
 }
 
 const seconds = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300]
+/** How often the lag of the event loop is looked at: each time wakes a process that idles, in milliseconds. */
+const lagEveryMs = 100
+
 const breakerStates = { closed: 0, 'half-open': 1, open: 2 }
 
 /**
@@ -26,7 +29,7 @@ export class Metrics implements Disposable {
 
   /** Without options, those of a process that has no cache. */
   constructor(options?: MetricsOptions) {
-    collectDefaultMetrics({ register: this.#registry })
+    collectDefaultMetrics({ register: this.#registry, eventLoopMonitoringPrecision: lagEveryMs })
     if (options) this.#addCache(options)
     if (options) this.#addBuild(options)
     this.#subscriptions = [
