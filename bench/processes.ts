@@ -12,10 +12,15 @@ export async function cpuSecondsOf(root: number): Promise<number> {
   return treeOf(root, usages).reduce((sum, pid) => sum + (usages.get(pid)?.cpuSeconds ?? 0), 0)
 }
 
-/** By the direct children of a process: what each has used. */
-export async function cpuSecondsOfChildren(root: number): Promise<Map<number, number>> {
-  const usages = await allUsages()
-  return new Map([...usages].filter(([, { parent }]) => parent === root).map(([pid, usage]) => [pid, usage.cpuSeconds]))
+/** By the direct children of a process: how many bytes each has read so far, from sockets and all else. */
+export async function bytesReadByChildren(root: number): Promise<Map<number, number>> {
+  const children = [...(await allUsages())].filter(([, { parent }]) => parent === root).map(([pid]) => pid)
+  return new Map(await Promise.all(children.map(async (pid) => [pid, await bytesReadBy(pid)] as const)))
+}
+
+/** https://man7.org/linux/man-pages/man5/proc_pid_io.5.html */
+async function bytesReadBy(pid: number): Promise<number> {
+  return Number(/^rchar: (\d+)$/m.exec(await readFile(`/proc/${pid}/io`, 'utf8'))?.[1])
 }
 
 /** The most memory that a process has ever had resident, in bytes. */

@@ -11,6 +11,8 @@ export type Scale = {
   seconds: number
   /** Of one run where the spread is small beside what is looked for: against distribution, and of workers. */
   slowSeconds: number
+  /** Of one run of two workers beside the load: the scheduler favours one for seconds, and then the other. */
+  spreadSeconds: number
   /** Of load on each server before the first round: code that is compiled while it runs has been by then. */
   warmUpSeconds: number
   /** Of blobs of 1 GiB, before hits are timed while one is filled: it takes as long until that code is compiled. */
@@ -45,6 +47,7 @@ export const scales: Record<Scale['name'], Scale> = {
     byteRounds: 12,
     seconds: 4,
     slowSeconds: 3,
+    spreadSeconds: 8,
     warmUpSeconds: 3,
     warmUpFills: 3,
     bigBlobs: { 1: 40, 16: 64, 64: 64 },
@@ -62,13 +65,14 @@ export const scales: Record<Scale['name'], Scale> = {
     byteRounds: 2,
     seconds: 1,
     slowSeconds: 1,
+    spreadSeconds: 1,
     warmUpSeconds: 1,
     warmUpFills: 1,
     bigBlobs: { 1: 8, 16: 16, 64: 64 },
     coldRounds: 2,
     firstBytes: 20,
     steadySeconds: 2,
-    slowReaderSeconds: 5,
+    slowReaderSeconds: 3,
     stored: 10_000,
     starts: 2,
     diskSpace: 20 * 1024 * mebibyte,

@@ -1,7 +1,7 @@
 import { type Cores, cores } from '../cores.ts'
 import type { Finding } from '../finding.ts'
 import type { Lab } from '../lab.ts'
-import { cpuSecondsOfChildren } from '../processes.ts'
+import { bytesReadByChildren } from '../processes.ts'
 import { figure, times } from '../report/format.ts'
 import { alternate, type Pairs, pick, type Side } from '../rounds.ts'
 import { startNginx } from '../servers/nginx.ts'
@@ -23,14 +23,14 @@ export const workers: Measure = {
   id: 'workers',
   nullTest: 'null-rate',
   run: async (lab): Promise<Finding[]> => {
-    const alone = await withCisterns(lab, cores.server, (servers) => costs(lab, servers))
+    const alone = await withCisterns(lab, cores.server, (servers) => costs(lab, servers, lab.scale.slowSeconds))
     const { beside, shares } = await withCisterns(lab, cores.both, async (servers) => {
-      const before = await cpuSecondsOfChildren(servers.ours.pid)
-      const beside = await costs(lab, servers)
-      const after = await cpuSecondsOfChildren(servers.ours.pid)
-      return { beside, shares: [...after].map(([pid, seconds]) => seconds - (before.get(pid) ?? 0)) }
+      const before = await bytesReadByChildren(servers.ours.pid)
+      const beside = await costs(lab, servers, lab.scale.spreadSeconds)
+      const after = await bytesReadByChildren(servers.ours.pid)
+      return { beside, shares: [...after].map(([pid, bytes]) => bytes - (before.get(pid) ?? 0)) }
     })
-    const nginx = await withNginxes(lab, (servers) => costs(lab, servers))
+    const nginx = await withNginxes(lab, (servers) => costs(lab, servers, lab.scale.slowSeconds))
     return [
       {
         id: 'workers-cost',
@@ -45,11 +45,11 @@ export const workers: Measure = {
       },
       {
         id: 'workers-spread',
-        title: 'two workers: how far apart their shares of the work are',
+        title: 'two workers: how far apart their shares of the requests are',
         unit: '%',
         ours: [spreadOf(shares)],
         target: { direction: 'at most', must: 20, aim: 10 },
-        notes: ['on both processors, by the processor time of each'],
+        notes: [`on both processors, beside the load; over ${lab.scale.rounds * lab.scale.spreadSeconds} s`],
       },
     ]
   },
@@ -82,9 +82,9 @@ async function warmUp(lab: Lab, servers: Servers): Promise<void> {
 const manifest = ({ manifestByDigest: path }: Lab) => ({ method: 'GET' as const, path })
 
 /** Of a request, in microseconds. */
-async function costs(lab: Lab, servers: Servers): Promise<Pairs<number>> {
+async function costs(lab: Lab, servers: Servers, seconds: number): Promise<Pairs<number>> {
   const found = await alternate(lab.scale.rounds, (side) =>
-    runLoad(lab, { server: servers[side], asked: manifest(lab) }, lab.scale.slowSeconds),
+    runLoad(lab, { server: servers[side], asked: manifest(lab) }, seconds),
   )
   return pick(found, ({ perCpuSecond }) => 1e6 / perCpuSecond)
 }

@@ -1,5 +1,7 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { describe, expect, it } from 'vitest'
-import { cpuSecondsOf, parseProcessor, parseStat } from '../../bench/processes.ts'
+import { bytesReadByChildren, cpuSecondsOf, parseProcessor, parseStat } from '../../bench/processes.ts'
 
 describe('what the kernel says of processes', () => {
   it('is read past names with blanks and brackets', () => {
@@ -23,5 +25,20 @@ describe('what the kernel says of processes', () => {
 
     expect(seen).toBeGreaterThan(before - tick)
     expect(seen).toBeLessThan(used() + tick)
+  })
+  it('tells how many bytes each child of a process has read', async () => {
+    const child = spawn('cat', { stdio: ['pipe', 'pipe', 'inherit'] })
+    const readBy = async () => (await bytesReadByChildren(process.pid)).get(child.pid ?? 0) ?? Number.NaN
+    const echoed = once(child.stdout, 'data')
+    child.stdin.write('x')
+    await echoed // it is at its work: what it read to start is read
+    const before = await readBy()
+    const echoedAgain = once(child.stdout, 'data')
+    child.stdin.write('y'.repeat(1000))
+    await echoedAgain
+
+    expect((await readBy()) - before).toBe(1000)
+    child.kill()
+    await once(child, 'close')
   })
 })
