@@ -49,7 +49,7 @@ export const scales: Record<Scale['name'], Scale> = {
     slowSeconds: 3,
     spreadSeconds: 8,
     warmUpSeconds: 3,
-    warmUpFills: 3,
+    warmUpFills: 6,
     bigBlobs: { 1: 40, 16: 64, 64: 64 },
     coldRounds: 6,
     firstBytes: 120,
