@@ -14,7 +14,7 @@ export async function cpuSecondsOf(root: number): Promise<number> {
 
 /** By the direct children of a process: how many bytes each has read so far, from sockets and all else. */
 export async function bytesReadByChildren(root: number): Promise<Map<number, number>> {
-  const children = [...(await allUsages())].filter(([, { parent }]) => parent === root).map(([pid]) => pid)
+  const children = childrenOf(root, await allUsages())
   return new Map(await Promise.all(children.map(async (pid) => [pid, await bytesReadBy(pid)] as const)))
 }
 
@@ -71,6 +71,8 @@ export function parseStat(stat: string): Usage {
 }
 
 function treeOf(root: number, usages: ReadonlyMap<number, Usage>): number[] {
-  const children = [...usages].filter(([, { parent }]) => parent === root).map(([pid]) => pid)
-  return [root, ...children.flatMap((child) => treeOf(child, usages))]
+  return [root, ...childrenOf(root, usages).flatMap((child) => treeOf(child, usages))]
 }
+
+const childrenOf = (root: number, usages: ReadonlyMap<number, Usage>): number[] =>
+  [...usages].filter(([, { parent }]) => parent === root).map(([pid]) => pid)

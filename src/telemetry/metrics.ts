@@ -14,6 +14,7 @@ export type MetricsOptions = {
 }
 
 const seconds = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300]
+
 /** How often the lag of the event loop is looked at: each time wakes a process that idles, in milliseconds. */
 const lagEveryMs = 100
 

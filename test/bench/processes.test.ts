@@ -26,6 +26,7 @@ describe('what the kernel says of processes', () => {
     expect(seen).toBeGreaterThan(before - tick)
     expect(seen).toBeLessThan(used() + tick)
   })
+
   it('tells how many bytes each child of a process has read', async () => {
     const child = spawn('cat', { stdio: ['pipe', 'pipe', 'inherit'] })
     const readBy = async () => (await bytesReadByChildren(process.pid)).get(child.pid ?? 0) ?? Number.NaN
@@ -36,9 +37,10 @@ describe('what the kernel says of processes', () => {
     const echoedAgain = once(child.stdout, 'data')
     child.stdin.write('y'.repeat(1000))
     await echoedAgain
-
-    expect((await readBy()) - before).toBe(1000)
+    const after = await readBy()
     child.kill()
     await once(child, 'close')
+
+    expect(after - before).toBe(1000)
   })
 })
