@@ -11,6 +11,8 @@ export type Scale = {
   seconds: number
   /** Of one run where the spread is small beside what is looked for: against distribution, and of workers. */
   slowSeconds: number
+  /** How often two workers and one are started anew for their costs to be compared: those differ from start to start. */
+  workerStarts: number
   /** Of one run of two workers beside the load: the scheduler favours one for seconds, and then the other. */
   spreadSeconds: number
   /** Of load on each server before the first round: code that is compiled while it runs has been by then. */
@@ -20,6 +22,8 @@ export type Scale = {
   /** How many blobs of 100 MB one run fetches, by the number of connections. */
   bigBlobs: { 1: number; 16: number; 64: number }
   coldRounds: number
+  /** Of pairs in one of which a blob of 1 GiB is filled. */
+  fillRounds: number
   /** How many blobs first bytes are timed of. */
   firstBytes: number
   /** How long requests at a fixed rate are timed. */
@@ -47,11 +51,13 @@ export const scales: Record<Scale['name'], Scale> = {
     byteRounds: 12,
     seconds: 4,
     slowSeconds: 3,
+    workerStarts: 2,
     spreadSeconds: 8,
     warmUpSeconds: 3,
     warmUpFills: 6,
     bigBlobs: { 1: 40, 16: 64, 64: 64 },
     coldRounds: 6,
+    fillRounds: 6,
     firstBytes: 120,
     steadySeconds: 6,
     slowReaderSeconds: 20,
@@ -62,14 +68,16 @@ export const scales: Record<Scale['name'], Scale> = {
   short: {
     name: 'short',
     rounds: 2,
-    byteRounds: 2,
+    byteRounds: 6,
     seconds: 1,
     slowSeconds: 1,
+    workerStarts: 1,
     spreadSeconds: 1,
     warmUpSeconds: 1,
     warmUpFills: 1,
     bigBlobs: { 1: 8, 16: 16, 64: 64 },
     coldRounds: 2,
+    fillRounds: 1,
     firstBytes: 20,
     steadySeconds: 2,
     slowReaderSeconds: 3,

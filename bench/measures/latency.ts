@@ -56,7 +56,7 @@ const hitsDuringFill: Measure = {
       timeSteadily({ url: lab.cistern.url, path, connections, perSecond, seconds: lab.scale.steadySeconds })
     for (let n = 0; n < lab.scale.warmUpFills; n++)
       await askingDuringFill(lab, asking, await lab.addBlob(`warm-up ${n}`, sizes.huge))
-    const p99 = await alternate(lab.scale.coldRounds, async (side, round) => {
+    const p99 = await alternate(lab.scale.fillRounds, async (side, round) => {
       await lab.emptyPageCache()
       const huge = side === 'ours' ? await lab.addBlob(`huge ${round}`, sizes.huge) : undefined
       await lab.settle()

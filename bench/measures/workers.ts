@@ -23,7 +23,12 @@ export const workers: Measure = {
   id: 'workers',
   nullTest: 'null-rate',
   run: async (lab): Promise<Finding[]> => {
-    const alone = await withCisterns(lab, cores.server, (servers) => costs(lab, servers, lab.scale.slowSeconds))
+    const alone: Pairs<number> = { ours: [], peer: [] }
+    for (let start = 0; start < lab.scale.workerStarts; start++) {
+      const found = await withCisterns(lab, cores.server, (servers) => costs(lab, servers, lab.scale.slowSeconds))
+      alone.ours.push(...found.ours)
+      alone.peer.push(...found.peer)
+    }
     const { beside, shares } = await withCisterns(lab, cores.both, async (servers) => {
       const before = await bytesReadByChildren(servers.ours.pid)
       const beside = await costs(lab, servers, lab.scale.spreadSeconds)
@@ -56,8 +61,8 @@ export const workers: Measure = {
 }
 
 async function withCisterns<T>(lab: Lab, on: Cores, work: (servers: Servers) => Promise<T>): Promise<T> {
-  await using two = await lab.startCistern(`cistern-two-${on}`, { config: { workers: 2 }, on })
-  await using one = await lab.startCistern(`cistern-one-${on}`, { config: { workers: 1 }, on })
+  await using two = await lab.startCistern('cistern-two', { config: { workers: 2 }, on })
+  await using one = await lab.startCistern('cistern-one', { config: { workers: 1 }, on })
   const servers = { ours: two, peer: one }
   await warmUp(lab, servers)
   return await work(servers)

@@ -1,4 +1,4 @@
-import { mkdir, writeFile } from 'node:fs/promises'
+import { mkdtemp, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { stringify } from 'yaml'
 import packageJson from '../../package.json' with { type: 'json' }
@@ -10,7 +10,7 @@ import { freePort, Server, type ServerOptions } from './server.ts'
 const nodeFlags = packageJson.scripts.start.match(/--\S+/g) ?? []
 
 export type CisternOptions = {
-  /** The directory that all of it is in, and its name in error messages. */
+  /** Its name in error messages, and what the directory is called after that all of it is in. */
   name: string
   upstream: string
   /** Further keys of the configuration. */
@@ -25,8 +25,7 @@ export type CisternServer = { options: ServerOptions; dataDir: string }
 /** Writes the configuration of this clone's Cistern: the defaults, and the names of repositories as upstream has them. */
 export async function prepareCistern(parent: string, options: CisternOptions): Promise<CisternServer> {
   const { name, upstream, config, profileDirectory, on = cores.server } = options
-  const directory = join(parent, name)
-  await mkdir(directory)
+  const directory = await mkdtemp(join(parent, `${name}-`))
   const [port, adminPort] = [await freePort(), await freePort()]
   const dataDir = join(directory, 'data')
   const file = join(directory, 'cistern.yaml')
