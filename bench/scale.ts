@@ -56,7 +56,7 @@ export const scales: Record<Scale['name'], Scale> = {
     warmUpSeconds: 3,
     warmUpFills: 6,
     bigBlobs: { 1: 40, 16: 64, 64: 64 },
-    coldRounds: 6,
+    coldRounds: 12,
     fillRounds: 6,
     firstBytes: 120,
     steadySeconds: 6,

@@ -15,7 +15,8 @@ type ColdPull = {
 
 /**
  * Each pull is of a blob that nobody has pulled before. It begins with all earlier writes on disk, with the blob in the
- * page cache, and with memory for it that is the machine's own already. Where both pull the same blob, whoever is second finds it in better order.
+ * page cache, and with memory for it that is the machine's own already. Where both pull the same blob, whoever is
+ * second finds it in better order.
  */
 export async function coldPulls(
   lab: Lab,
