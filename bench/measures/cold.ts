@@ -30,6 +30,7 @@ export async function coldPulls(
     await lab.settle()
     const task = { url: servers[side].url, path, size, connections: clients, count: clients }
     const { result, gets } = await getsDuring(lab, path, () => lab.withFreeMemory(2 * size, () => fetchBlobs(task)))
+    await lab.upstream.remove(path)
     return { seconds: (result.endedAt - result.startedAt) / 1000, gets }
   })
 }

@@ -84,6 +84,7 @@ async function askingDuringFill(lab: Lab, asking: () => Promise<Timing[]>, path:
     fetchBlobs({ url: lab.cistern.url, path, size: sizes.huge, connections: 1, count: 1 }),
   )
   const [timings, { startedAt, endedAt }] = await Promise.all([timing, filling])
+  await lab.upstream.remove(path)
   return timings.filter(({ dueAt }) => dueAt >= startedAt && dueAt <= endedAt)
 }
 

@@ -1,4 +1,4 @@
-import { mkdir, readFile, writeFile } from 'node:fs/promises'
+import { mkdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { stringify } from 'yaml'
 import { cores } from '../cores.ts'
@@ -13,22 +13,34 @@ const command = 'docker-registry'
 export class Upstream implements AsyncDisposable {
   readonly url: string
   readonly #server: Server
+  readonly #directory: string
   readonly #log: string
 
-  private constructor(server: Server, log: string) {
+  private constructor(server: Server, directory: string, log: string) {
     this.url = server.url
     this.#server = server
+    this.#directory = directory
     this.#log = log
   }
 
-  static async start(directory: string): Promise<Upstream> {
-    const options = await prepare(join(directory, 'upstream'), {})
-    return new Upstream(await Server.start({ name: 'upstream', cores: cores.load, ...options }), options.log)
+  static async start(parent: string): Promise<Upstream> {
+    const directory = join(parent, 'upstream')
+    const options = await prepare(directory, {})
+    return new Upstream(await Server.start({ name: 'upstream', cores: cores.load, ...options }), directory, options.log)
   }
 
   /** How often a path was asked for by GET, by requests that have ended. */
   async getsOf(path: string): Promise<number> {
     return (await readFile(this.#log, 'utf8')).split(`"GET ${path} `).length - 1
+  }
+
+  /** Takes the bytes of a blob away that no cache asks for any more, for the disk not to fill up in a long run. */
+  async remove(path: string): Promise<void> {
+    const digest = /sha256:(\w+)$/.exec(path)?.[1]
+    if (digest === undefined) throw new Error(`${path} ends with no digest`)
+    await rm(join(this.#directory, 'data/docker/registry/v2/blobs/sha256', digest.slice(0, 2), digest), {
+      recursive: true,
+    })
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
