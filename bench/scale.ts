@@ -48,7 +48,7 @@ export const scales: Record<Scale['name'], Scale> = {
   full: {
     name: 'full',
     rounds: 6,
-    byteRounds: 12,
+    byteRounds: 24,
     seconds: 4,
     slowSeconds: 3,
     workerStarts: 2,
