@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { access } from 'node:fs/promises'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { describe, expect, it } from 'vitest'
@@ -10,6 +11,7 @@ import { randomBlob } from '../support/faulty-upstream.ts'
 import { fetchBytes, fetchDigest } from '../support/http.ts'
 import { root } from '../support/paths.ts'
 import { run } from '../support/process.ts'
+import { blobFile } from '../support/pull.ts'
 import { type Cluster, frontsOf, holdEach, isAlive, letGo, startCluster } from './fronts.ts'
 
 const MiB = 1024 * 1024
@@ -124,6 +126,7 @@ describe('the end', () => {
     const { upstream, cistern, at } = cluster
     const blob = upstream.addBlob('app', randomBlob(MiB, 1))
     await fetchDigest(`${at}/app/blobs/${blob.digest}`)
+    await eventually(() => access(blobFile(cistern, blob.digest))) // whoever asked has it once it is verified
     const fronts = await frontsOf(cistern)
     await cistern.kill()
     await eventually(async () => expect(fronts.filter(isAlive)).toEqual([]))
