@@ -101,6 +101,15 @@ export class Lab implements AsyncDisposable {
     }
   }
 
+  /** Throws where upstream was asked for content meanwhile: what was measured then were no hits. */
+  async hitting<T>(server: Server, work: () => Promise<T>): Promise<T> {
+    const before = await this.upstream.gets()
+    const result = await work()
+    const gets = (await this.upstream.gets()) - before
+    if (gets > 0) throw new Error(`${server.name} asked upstream ${gets} times for what it should have had`)
+    return result
+  }
+
   /** Nothing that was written before is still to be written by the kernel while the next run is measured. */
   async settle(): Promise<void> {
     await run('sync', [], { timeoutMs: 120_000 })
@@ -157,12 +166,16 @@ type Parts = Pick<Lab, 'directory' | 'upstream' | 'cistern' | 'nginx' | 'distrib
 /** Clients say which manifests they read; registries convert those that they do not. */
 export const acceptManifests = { accept: 'application/vnd.oci.image.manifest.v1+json' }
 
+/** The share of a disk that Cistern leaves free, by default: it stores nothing where less is. */
+const keptFree = 0.05
+
 /** A tmpfs would show what nobody's cache has: a disk that costs nothing. */
 async function directoryOnDisk({ diskSpace: needed }: Scale): Promise<string> {
   for (const parent of [tmpdir(), '/var/tmp']) {
-    const { type, bavail, bsize } = await statfs(parent)
+    const { type, blocks, bavail, bsize } = await statfs(parent)
     if (type === tmpfsMagic) continue
-    if (bavail * bsize < needed) throw new Error(`${parent} has less than ${needed / 2 ** 30} GiB of room`)
+    const room = (bavail - blocks * keptFree) * bsize
+    if (room < needed) throw new Error(`${parent} has less than ${needed / 2 ** 30} GiB and a twentieth free`)
     return mkdtemp(join(parent, 'cistern-bench-'))
   }
   throw new Error(`${tmpdir()} and /var/tmp are in memory: set TMPDIR to a directory on a disk`)

@@ -22,7 +22,7 @@ export type Scale = {
   /** How many blobs of 100 MB one run fetches, by the number of connections. */
   bigBlobs: { 1: number; 16: number; 64: number }
   coldRounds: number
-  /** Of pairs in one of which a blob of 1 GiB is filled. */
+  /** Of pairs in one of which a blob of 1 GiB is filled; in the short form one, whose order is not balanced. */
   fillRounds: number
   /** How many blobs first bytes are timed of. */
   firstBytes: number

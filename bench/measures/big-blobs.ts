@@ -25,7 +25,7 @@ export async function throughput(
   const count = lab.scale.bigBlobs[connections]
   const before = await cpuSecondsOf(server.pid)
   const task = { url: server.url, path, size: sizes.big, connections, count }
-  const { bytes, startedAt, endedAt } = await fetchBlobs(task)
+  const { bytes, startedAt, endedAt } = await lab.hitting(server, () => fetchBlobs(task))
   const cpuSeconds = (await cpuSecondsOf(server.pid)) - before
   return {
     gigabytesPerSecond: bytes / gigabyte / ((endedAt - startedAt) / 1000),

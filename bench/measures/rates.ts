@@ -44,7 +44,7 @@ export async function runLoad(lab: Lab, { server, asked }: Subject, seconds: num
   const headers = { ...acceptManifests, ...asked.headers }
   const before = { server: await cpuSecondsOf(server.pid), core: await processorTimes(cores.server) }
   const task = { ...asked, headers, url: server.url, connections, seconds }
-  const result = await load(task, lab.generator)
+  const result = await lab.hitting(server, () => load(task, lab.generator))
   const after = { server: await cpuSecondsOf(server.pid), core: await processorTimes(cores.server) }
   const cpuSeconds = after.server - before.server
   const passed = after.core.all - before.core.all

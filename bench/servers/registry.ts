@@ -6,6 +6,9 @@ import { freePort, Server } from './server.ts'
 
 const command = 'docker-registry'
 
+/** In a line of its log. */
+const contentGet = /"GET \/v2\/\S+\/(?:manifests|blobs)\//g
+
 /**
  * Debian's docker-registry as the upstream of all, on the processor of the load. Its access log is how requests to it
  * are counted: a proxy in between would slow every cold run.
@@ -32,6 +35,11 @@ export class Upstream implements AsyncDisposable {
   /** How often a path was asked for by GET, by requests that have ended. */
   async getsOf(path: string): Promise<number> {
     return (await readFile(this.#log, 'utf8')).split(`"GET ${path} `).length - 1
+  }
+
+  /** How often content was asked for by GET, whatever it was. */
+  async gets(): Promise<number> {
+    return [...(await readFile(this.#log, 'utf8')).matchAll(contentGet)].length
   }
 
   /** Takes the bytes of a blob away that no cache asks for any more, for the disk not to fill up in a long run. */

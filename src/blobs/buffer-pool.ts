@@ -1,21 +1,15 @@
 /**
- * Buffers that transfers borrow for reading files. Few transfers at once get large ones, which are faster; beyond the
- * budget each gets a small one, so that many slow readers cost little and none waits for another's buffer.
+ * Buffers that transfers borrow for reading files. Few transfers at once get large ones, which are faster; many get
+ * smaller ones, and beyond the budget small ones, so that many slow readers cost little and none waits for another's
+ * buffer.
  */
 export class BufferPool {
-  readonly #budget: number
   readonly #free = new Map<number, Uint8Array[]>()
   #lent = 0
 
-  /** `budget`: bytes lent at once before buffers get small. */
-  constructor(budget = 48 * 1024 * 1024) {
-    this.#budget = budget
-  }
-
   /** Lends a buffer for a transfer of `length` bytes, not necessarily as long. Give it back exactly once. */
   take(length: number): Uint8Array {
-    const small = length <= smallSize || this.#lent + largeSize > this.#budget
-    const size = small ? smallSize : largeSize
+    const size = this.#sizeFor(length)
     this.#lent += size
     return this.#free.get(size)?.pop() ?? Buffer.allocUnsafeSlow(size)
   }
@@ -26,8 +20,22 @@ export class BufferPool {
     if (free.length * buffer.length < keptPerSize) free.push(buffer)
     this.#free.set(buffer.length, free)
   }
+
+  #sizeFor(length: number): number {
+    const tier = tiers.find(({ size, budget }) => this.#lent + size <= budget)
+    return tier && length > smallSize ? tier.size : smallSize
+  }
 }
 
+/** Buffers of `size` bytes are lent while not more than `budget` bytes are lent in all. */
+type Tier = { size: number; budget: number }
+
+const mebibyte = 1024 * 1024
+
+/** From the largest on. A gigabyte in pieces of 1 MiB costs an eighth less than in pieces of 512 KiB, to one client. */
+const tiers: readonly Tier[] = [
+  { size: mebibyte, budget: 8 * mebibyte },
+  { size: mebibyte / 2, budget: 48 * mebibyte },
+]
 const smallSize = 64 * 1024
-const largeSize = 512 * 1024
-const keptPerSize = 8 * 1024 * 1024
+const keptPerSize = 8 * mebibyte

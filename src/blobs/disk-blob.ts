@@ -43,15 +43,25 @@ export class DiskBlob implements OpenBlob {
   }
 }
 
-/** Reads into one buffer while the sink takes the other. */
+/** Handed to a client in one piece, in bytes: one that takes a piece too slowly is cut off. */
+const pieceSize = 512 * 1024
+
+/** A client that took a piece within this time gets the next buffer in one piece, which is faster. */
+const quickMs = 1000
+
+/**
+ * Reads into one buffer, again once the sink took what was in it: while a client takes that from the operating system,
+ * the next bytes are read.
+ */
 class DiskBody implements StoredBody {
   readonly #file: OpenFile
   readonly #range: ByteRange
   readonly #pool: BufferPool
-  readonly #buffers: Uint8Array[] = []
+  #buffer: Uint8Array | undefined
   #sending = false
-  /** Bytes that the first buffer holds already. */
+  /** Bytes that the buffer holds already. */
   #begun = 0
+  #isQuick = false
 
   constructor(file: OpenFile, range: ByteRange, pool: BufferPool) {
     this.#file = file
@@ -60,25 +70,20 @@ class DiskBody implements StoredBody {
   }
 
   async begin(): Promise<void> {
-    if (lengthOf(this.#range) > 0) this.#begun ||= (await this.#read(0, this.#range.start)).length
+    if (lengthOf(this.#range) > 0) this.#begun ||= (await this.#read(this.#range.start)).length
   }
 
   async sendTo(sink: Sink, signal?: AbortSignal): Promise<void> {
     this.#sending = true
-    let taken = Promise.resolve()
     try {
       let position = this.#range.start
-      for (let turn = 0; position <= this.#range.end; turn ^= 1) {
+      while (position <= this.#range.end) {
         signal?.throwIfAborted()
-        const bytes = this.#takeBegun() ?? (await this.#read(turn, position))
-        await taken
-        taken = Promise.resolve(sink.write(bytes))
-        taken.catch(() => {}) // awaited after the next read, or in the end
+        const bytes = this.#takeBegun() ?? (await this.#read(position))
+        await this.#hand(bytes, sink)
         position += bytes.length
       }
-      await taken
     } finally {
-      await taken.catch(() => {}) // the sink may hold the buffer until it settles
       this.#giveBack()
     }
   }
@@ -88,10 +93,21 @@ class DiskBody implements StoredBody {
     await this.#file.close()
   }
 
-  async #read(turn: number, position: number): Promise<Uint8Array> {
+  async #hand(bytes: Uint8Array, sink: Sink): Promise<void> {
+    let rest = bytes
+    while (rest.length > 0) {
+      const piece = this.#isQuick ? rest : rest.subarray(0, pieceSize)
+      const handedAt = performance.now()
+      await sink.write(piece)
+      this.#isQuick = performance.now() - handedAt < quickMs
+      rest = rest.subarray(piece.length)
+    }
+  }
+
+  async #read(position: number): Promise<Uint8Array> {
     const left = this.#range.end - position + 1
-    const buffer = this.#buffers[turn] ?? this.#pool.take(left)
-    this.#buffers[turn] = buffer
+    this.#buffer ??= this.#pool.take(left)
+    const buffer = this.#buffer
     const { bytesRead } = await this.#file
       .read(buffer, 0, Math.min(buffer.length, left), position)
       .catch((cause: unknown) => {
@@ -104,10 +120,11 @@ class DiskBody implements StoredBody {
   #takeBegun(): Uint8Array | undefined {
     const begun = this.#begun
     this.#begun = 0
-    return begun > 0 ? this.#buffers[0]?.subarray(0, begun) : undefined
+    return begun > 0 ? this.#buffer?.subarray(0, begun) : undefined
   }
 
   #giveBack(): void {
-    for (const buffer of this.#buffers.splice(0)) this.#pool.give(buffer)
+    if (this.#buffer) this.#pool.give(this.#buffer)
+    this.#buffer = undefined
   }
 }

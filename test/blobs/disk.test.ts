@@ -2,7 +2,7 @@ import { execFileSync } from 'node:child_process'
 import { mkdtemp, open, readdir, rm, symlink, truncate, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll, describe, expect, it } from 'vitest'
+import { afterAll, describe, expect, it, onTestFinished, vi } from 'vitest'
 import { DiskStore } from '../../src/blobs/disk.ts'
 import { type Digest, digestOf, hexOf } from '../../src/oci/digest.ts'
 import { isKind } from '../../src/oci/errors.ts'
@@ -52,7 +52,7 @@ describe('the disk store', () => {
     expect(await readdir(join(dataDir, 'v1', 'ingest'))).toHaveLength(0)
   })
 
-  it('sends a large blob in pieces whose buffers it reuses only when they were taken', async () => {
+  it('sends a large blob in pieces, and reads no more before each was taken', async () => {
     const store = await DiskStore.open(await directory())
     const bytes = Buffer.alloc(5 * 1024 * 1024, 'abcdefg')
     const digest = await put(store, bytes)
@@ -60,11 +60,30 @@ describe('the disk store', () => {
     const received: Buffer[] = []
     await blob?.body().sendTo({
       write: async (chunk) => {
-        await new Promise(setImmediate) // the next read is under way meanwhile
+        await new Promise(setImmediate) // whatever was read meanwhile would be in the chunk now
         received.push(Buffer.from(chunk))
       },
     })
     expect(digestOf(Buffer.concat(received))).toBe(digest)
+  })
+
+  it.each([
+    ['slow', 2000, 512 * 1024],
+    ['quick', 10, 1024 * 1024],
+  ])('hands a %s client, that takes %d ms for a piece, at most %d bytes', async (_, tookMs, most) => {
+    const store = await DiskStore.open(await directory())
+    const digest = await put(store, Buffer.alloc(5 * 1024 * 1024, 'abcdefg'))
+    await using blob = await store.open(digest)
+    const lengths: number[] = []
+    vi.useFakeTimers({ toFake: ['performance'] })
+    onTestFinished(() => void vi.useRealTimers())
+    await blob?.body().sendTo({
+      write: (chunk) => {
+        lengths.push(chunk.length)
+        vi.advanceTimersByTime(tookMs)
+      },
+    })
+    expect(Math.max(...lengths)).toBe(most)
   })
 
   it('ends with the error of a sink that fails', async () => {
