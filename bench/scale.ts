@@ -54,7 +54,7 @@ export const scales: Record<Scale['name'], Scale> = {
     workerStarts: 2,
     spreadSeconds: 8,
     warmUpSeconds: 3,
-    warmUpFills: 6,
+    warmUpFills: 12,
     bigBlobs: { 1: 20, 16: 64, 64: 64 },
     coldRounds: 12,
     fillRounds: 12,
