@@ -53,17 +53,22 @@ describe('the disk store', () => {
   })
 
   it('sends a large blob in pieces, and reads no more before each was taken', async () => {
-    const store = await DiskStore.open(await directory())
+    let reads = 0
+    const counted = watched({ before: ({ kind }) => void (kind === 'read' && reads++) })
+    const store = await DiskStore.open(await directory(), counted)
     const bytes = Buffer.alloc(5 * 1024 * 1024, 'abcdefg')
     const digest = await put(store, bytes)
     await using blob = await store.open(digest)
     const received: Buffer[] = []
     await blob?.body().sendTo({
       write: async (chunk) => {
-        await new Promise(setImmediate) // whatever was read meanwhile would be in the chunk now
+        const before = reads
+        await new Promise(setImmediate)
+        expect(reads).toBe(before)
         received.push(Buffer.from(chunk))
       },
     })
+    expect(received.length).toBeGreaterThan(1)
     expect(digestOf(Buffer.concat(received))).toBe(digest)
   })
 
