@@ -1,3 +1,5 @@
+import { mkdtempDisposable } from 'node:fs/promises'
+import { join } from 'node:path'
 import type { Finding, Target } from '../finding.ts'
 import { alternate } from '../rounds.ts'
 import { sizes } from '../scale.ts'
@@ -41,9 +43,10 @@ const ofBytes: Measure = {
 const ofColdPulls: Measure = {
   id: 'null-cold',
   run: async (lab): Promise<Finding[]> => {
-    const { directory, upstream } = lab
-    await using first = await startDistribution(directory, upstream.url, 'distribution-first')
-    await using second = await startDistribution(directory, upstream.url, 'distribution-second')
+    const { upstream } = lab
+    await using scratch = await mkdtempDisposable(join(lab.directory, 'null-cold-')) // gigabytes, of no use afterwards
+    await using first = await startDistribution(scratch.path, upstream.url, 'distribution-first')
+    await using second = await startDistribution(scratch.path, upstream.url, 'distribution-second')
     const servers = { ours: first, peer: second }
     const { ours, peer } = await coldPulls(lab, servers, { seed: 'null', size: sizes.cold, clients: 1 })
     return [
