@@ -28,5 +28,5 @@ LABEL org.opencontainers.image.title="Cistern" \
       org.opencontainers.image.base.name="docker.io/library/node:26-slim"
 
 HEALTHCHECK --interval=10s --timeout=5s --start-period=60s CMD ["node", "/opt/cistern/src/main.ts", "healthcheck"]
-ENTRYPOINT ["node", "--max-semi-space-size=2", "--v8-pool-size=1", "--heap-growing-percent=100", "/opt/cistern/src/main.ts"]
+ENTRYPOINT ["node", "--max-semi-space-size=2", "--v8-pool-size=1", "--heap-growing-percent=100", "--no-memory-reducer", "/opt/cistern/src/main.ts"]
 CMD ["serve"]

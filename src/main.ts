@@ -1,4 +1,4 @@
-#!/usr/bin/env -S node --max-semi-space-size=2 --v8-pool-size=1 --heap-growing-percent=100
+#!/usr/bin/env -S node --max-semi-space-size=2 --v8-pool-size=1 --heap-growing-percent=100 --no-memory-reducer
 // The first flag has the buffers of passing bodies collected young: a third less memory in transfers of gigabytes. The
 // second keeps V8 to one thread besides: of its four each takes a slice of 4 ms from hits where there is one processor.
 // The third has a small heap grow to twice its size before all of it is marked: else the buffers of one fill cause that
