@@ -1,5 +1,4 @@
-import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { rootCertificates } from 'node:tls'
 import { describe, expect, it } from 'vitest'
@@ -8,8 +7,9 @@ import { keys } from '../src/config/keys.ts'
 import { printConfig } from '../src/config/print.ts'
 import { ConfigError, loadConfig } from '../src/config.ts'
 import { tagTtlMs } from '../src/rules/rule.ts'
+import { temporaryFolder } from './support/folder.ts'
 
-const folder = mkdtempSync(join(tmpdir(), 'cistern-config-'))
+const folder = temporaryFolder('config')
 let files = 0
 
 function file(text: string): string {

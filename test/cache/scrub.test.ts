@@ -1,6 +1,4 @@
-import { mkdtempSync } from 'node:fs'
 import { readdir, readFile, stat, truncate, unlink, utimes, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { DiskStore } from '../../src/blobs/disk.ts'
@@ -12,6 +10,7 @@ import { unavailable } from '../../src/oci/errors.ts'
 import { type Events, subscribe } from '../../src/telemetry/events.ts'
 import { collect } from '../support/collect.ts'
 import { eventually } from '../support/eventually.ts'
+import { temporaryFolder } from '../support/folder.ts'
 import { given, rule } from './given.ts'
 
 const announced = { faults: [] as Events['cistern:fault'][], scrubs: [] as Events['cistern:scrub'][] }
@@ -32,7 +31,7 @@ afterEach(() => {
 
 /** A cache on disk over a scripted upstream, with a scrubber. `files` is what its disk does differently. */
 async function ground(files: Partial<FileSystem> = {}) {
-  const dataDir = mkdtempSync(join(tmpdir(), 'cistern-scrub-'))
+  const dataDir = temporaryFolder('scrub')
   const blobs = await DiskStore.open(dataDir, { ...nodeFileSystem, ...files })
   const parts = given({}, { blobs })
   const { metadata, memory, fills } = parts.cache

@@ -1,16 +1,16 @@
-import { mkdtempSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, it } from 'vitest'
 import { parse } from 'yaml'
 import manifest from '../../package.json' with { type: 'json' }
+import { temporaryFolder } from '../support/folder.ts'
 import { root } from '../support/paths.ts'
 import { run } from '../support/process.ts'
 
 const cistern = (...args: string[]) => run(process.execPath, [join(root, 'src', 'main.ts'), ...args])
 
 function file(text: string): string {
-  const path = join(mkdtempSync(join(tmpdir(), 'cistern-main-')), 'config.yaml')
+  const path = join(temporaryFolder('main'), 'config.yaml')
   writeFileSync(path, text)
   return path
 }

@@ -1,11 +1,9 @@
 import { execFileSync } from 'node:child_process'
-import { mkdtempSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { expect, it } from 'vitest'
 import { DataDirInUse, lockDataDir } from '../../src/metadata/lock.ts'
+import { temporaryFolder } from '../support/folder.ts'
 
-const dataDir = () => mkdtempSync(join(tmpdir(), 'cistern-lock-'))
+const dataDir = () => temporaryFolder('lock')
 
 it('G101: a second process on the same directory is refused', () => {
   const dir = dataDir()

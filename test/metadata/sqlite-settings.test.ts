@@ -1,11 +1,11 @@
-import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { existsSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { expect, it } from 'vitest'
 import { SqliteSettings } from '../../src/metadata/sqlite-settings.ts'
+import { temporaryFolder } from '../support/folder.ts'
 
-const newPath = () => join(mkdtempSync(join(tmpdir(), 'cistern-settings-')), 'settings.db')
+const newPath = () => join(temporaryFolder('settings'), 'settings.db')
 
 async function written(path: string): Promise<void> {
   await using store = SqliteSettings.open(path)

@@ -9,7 +9,6 @@ import {
   truncateSync,
   writeFileSync,
 } from 'node:fs'
-import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { describe, expect, it } from 'vitest'
@@ -18,8 +17,9 @@ import { SqliteMetadata } from '../../src/metadata/sqlite.ts'
 import { type Events, subscribe } from '../../src/telemetry/events.ts'
 import { metadataContract } from '../contracts/metadata.ts'
 import { eventually } from '../support/eventually.ts'
+import { temporaryFolder } from '../support/folder.ts'
 
-const folder = mkdtempSync(join(tmpdir(), 'cistern-metadata-'))
+const folder = temporaryFolder('metadata')
 let files = 0
 const path = () => join(mkdtempSync(join(folder, `${files++}-`)), 'metadata.db')
 const link: Link = { size: 1, upstream: 'https://r.example.com', linkedAt: 0 }

@@ -1,11 +1,10 @@
-import { mkdtempSync } from 'node:fs'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { MemoryMetadata, MemorySettings } from '../../src/metadata/memory.ts'
 import type { RepositorySettings, TagMutability, TemplateUse } from '../../src/metadata/settings.ts'
 import { SqliteSettings } from '../../src/metadata/sqlite-settings.ts'
 import { Settings } from '../../src/repositories/settings.ts'
+import { temporaryFolder } from '../support/folder.ts'
 
 async function withRepository(repository: string) {
   const parts = given()
@@ -60,7 +59,7 @@ describe('the settings of a repository', () => {
   })
 
   it('outlive the metadata, and make them know of the repositories again', async () => {
-    const path = join(mkdtempSync(join(tmpdir(), 'cistern-settings-')), 'settings.db')
+    const path = join(temporaryFolder('settings'), 'settings.db')
     {
       await using store = SqliteSettings.open(path)
       const settings = new Settings(store, new MemoryMetadata().repositories)

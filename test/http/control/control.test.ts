@@ -1,4 +1,4 @@
-import { existsSync, mkdtempSync } from 'node:fs'
+import { existsSync } from 'node:fs'
 import { readdir, stat, writeFile } from 'node:fs/promises'
 import { request } from 'node:http'
 import { tmpdir } from 'node:os'
@@ -10,8 +10,9 @@ import { type ControlOptions, controlApp } from '../../../src/http/control/app.t
 import { listenOnSocket } from '../../../src/http/control/socket.ts'
 import { corrupt, nameUnknown } from '../../../src/oci/errors.ts'
 import type { Body } from '../../../src/oci/registry.ts'
+import { temporaryFolder } from '../../support/folder.ts'
 
-const path = () => join(mkdtempSync(join(tmpdir(), 'cistern-control-')), 'cistern.sock')
+const path = () => join(temporaryFolder('control'), 'cistern.sock')
 
 const noKeys = async () => Promise.reject(new AccessKeyError(['there are no keys']))
 const keys: ControlOptions['keys'] = { create: noKeys, list: () => [], revoke: noKeys }
