@@ -2,7 +2,8 @@
 // The first flag has the buffers of passing bodies collected young: a third less memory in transfers of gigabytes. The
 // second keeps V8 to one thread besides: of its four each takes a slice of 4 ms from hits where there is one processor.
 // The third has a small heap grow to twice its size before all of it is marked: else the buffers of one fill cause that
-// ten times a second.
+// ten times a second. The fourth leaves out collections that shrink an idle heap by a few MB: hits beside the fills that
+// follow one wait longer.
 import { keepCompiled } from './commands/compile-cache.ts'
 
 const usage = `Usage: cistern <command> [--config FILE] [--<key> VALUE …]
